@@ -1,1 +1,45 @@
-//! To be filled by its first change.
+//! The cluster stack of ocfs2 (node manager, heartbeat and group manager) without any I/O: data in, data
+//! out, time as an argument.
+//!
+//! The whole stack is one value, [`Engine`]. A driver hands in [`Input`]s, carries out [`Action`]s in the order
+//! in which they come, and calls back at [`Engine::poll_timeout`]. The same code runs in real time (crate
+//! `uo2cb`) and in virtual time (crate `uo2cb-tests`). That it is `no_std` is the proof that no clock, thread,
+//! file, socket or random order can be reached from here.
+//!
+//! - [`tree`]: configfs itself, which knows nothing of o2cb.
+//! - [`nodeman`]: the cluster and its nodes.
+//! - [`heartbeat`]: the generic layer (regions, events, callbacks) and the methods `disk` and `user`.
+//! - `o2cb`, `sysfs`, `debugfs`: these described to three trees.
+#![no_std]
+#![forbid(unsafe_code)]
+#![deny(clippy::wildcard_enum_match_arm)]
+
+extern crate alloc;
+
+mod debugfs;
+mod engine;
+mod error;
+mod event;
+pub mod heartbeat;
+mod ids;
+mod logmask;
+mod name;
+pub mod nodeman;
+mod note;
+mod number;
+mod o2cb;
+mod status;
+mod sysfs;
+mod text;
+mod time;
+pub mod tree;
+
+pub use engine::{Config, Engine};
+pub use error::{Errno, Refusal};
+pub use event::{Action, Input, Reply, Subscribe, Up, View};
+pub use ids::{Caller, ConsumerId, ItemId, NodeNum, NodeSet, RequestId};
+pub use logmask::Subject;
+pub use name::{Name, printable};
+pub use note::{Level, Note};
+pub use status::{ClusterStatus, NodeStatus, RegionStatus, Status};
+pub use time::{Instant, Now};

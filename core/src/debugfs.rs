@@ -1,0 +1,57 @@
+//! What the kernel shows under /sys/kernel/debug/o2hb: who is up, in all and by region.
+
+use alloc::vec::Vec;
+
+use crate::error::Refusal;
+use crate::ids::ItemId;
+use crate::o2cb::Stack;
+use crate::text::line;
+use crate::time::Now;
+use crate::tree::{Attribute, Kind, Made, Tree};
+
+const fn file(name: &'static str) -> Attribute {
+    Attribute { name, mode: 0o400 }
+}
+
+static O2HB: Kind = Kind {
+    name: "o2hb",
+    makes: false,
+    links: false,
+    attributes: &[file("livenodes"), file("live_regions"), file("quorum_regions"), file("failed_regions")],
+};
+
+static REGION: Kind = Kind {
+    name: "region",
+    makes: false,
+    links: false,
+    attributes: &[file("livenodes"), file("num"), file("elapsed_time_in_ms"), file("pinned")],
+};
+
+/// Fills the view; gives the directory in which [`add_region`] adds.
+pub(crate) fn build(tree: &mut Tree, now: Now) -> Result<ItemId, Refusal> {
+    tree.add(ItemId::ROOT, "o2hb", &Made::plain(&O2HB), now)
+}
+
+/// A region has been made: its directory.
+pub(crate) fn add_region(tree: &mut Tree, o2hb: ItemId, name: &[u8], now: Now) -> Result<ItemId, Refusal> {
+    tree.add_bytes(o2hb, name, &Made::plain(&REGION), now)
+}
+
+/// Whether a directory of this kind is answered for here.
+pub(crate) fn owns(kind: &'static Kind) -> bool {
+    kind.is(&O2HB) || kind.is(&REGION)
+}
+
+pub(crate) fn show(stack: &Stack, item: ItemId, attribute: usize, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    let method = stack.heartbeat.active().ok_or(Refusal::Gone)?;
+    let region = stack.debug_regions.get(&item).copied();
+    match (region, attribute) {
+        (_, 0) => line(out, method.fill_node_map(region)),
+        // Region sets are of global disk heartbeat, which has none yet.
+        (None, _) => line(out, ""),
+        (Some(region), 1) => line(out, method.region_num(region)),
+        (Some(_), 2) => line(out, 0),
+        (Some(region), _) => line(out, u8::from(stack.heartbeat.layer.delivery.holds(region))),
+    }
+    Ok(())
+}

@@ -1,0 +1,361 @@
+//! The stack as one value: it owns the trees and machines, routes inputs, and carries edges between them.
+//! It has no policy of its own.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+
+use crate::error::{Errno, Refusal};
+use crate::event::{Action, Input, Reply, Subscribe, Up, View};
+use crate::heartbeat::{Disk, NodeName, Scope, Step, User};
+use crate::ids::{Caller, ConsumerId, ItemId, RequestId};
+use crate::note::Note;
+use crate::o2cb::{self, Stack};
+use crate::status::{ClusterStatus, NodeStatus, RegionStatus, Status};
+use crate::time::{Instant, Now};
+use crate::tree::{Asked, Described, Op, Outcome, Owner, Tree};
+use crate::{debugfs, sysfs};
+
+/// How a stack is set up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Config {
+    /// Whom the directories belong to at first.
+    pub owner: Owner,
+    /// Show exactly what kernel 6.1 shows: no choice of methods, no `user` method.
+    pub mainline: bool,
+}
+
+/// The stack.
+///
+/// - **Inputs**: [`handle`](Self::handle) and [`handle_timeout`](Self::handle_timeout). They never block and
+///   never fail; outcomes are actions. Time does not go back between calls.
+/// - **Outputs**: after each of these, [`poll_action`](Self::poll_action) is to be called until it gives none,
+///   and every action to be carried out in that order.
+/// - **Time**: [`poll_timeout`](Self::poll_timeout) names the next moment at which `handle_timeout` wants to
+///   be called; any input may change it. Calls that come early or unasked do nothing.
+/// - **Views**: [`status`](Self::status) only reads.
+#[derive(Debug)]
+pub struct Engine {
+    config: Tree,
+    sysfs: Tree,
+    debugfs: Tree,
+    /// The directory o2hb in debugfs.
+    o2hb: ItemId,
+    stack: Stack,
+    actions: VecDeque<Action>,
+    /// Answers that wait until all events below this number are delivered.
+    held: VecDeque<(u64, RequestId, Result<Reply, Refusal>)>,
+    /// What each consumer pins.
+    pins: BTreeMap<ConsumerId, Vec<ItemId>>,
+    stopped: bool,
+}
+
+impl Engine {
+    /// A stack without a cluster.
+    pub fn new(config: &Config, now: Now) -> Self {
+        let mut engine = Self {
+            config: Tree::new(config.owner, 4096, now),
+            sysfs: Tree::new(config.owner, 4096, now),
+            debugfs: Tree::new(config.owner, 0, now),
+            o2hb: ItemId::ROOT,
+            stack: Stack::default(),
+            actions: VecDeque::new(),
+            held: VecDeque::new(),
+            pins: BTreeMap::new(),
+            stopped: false,
+        };
+        engine.stack.heartbeat.register(Box::new(Disk::default()));
+        if !config.mainline {
+            engine.stack.heartbeat.register(Box::new(User::default()));
+        }
+        // New trees have room for these names, so none of the three can be refused.
+        let built = engine
+            .config
+            .add(ItemId::ROOT, "cluster", &o2cb::root(config.mainline), now)
+            .and_then(|_| sysfs::build(&mut engine.sysfs, config.mainline, now))
+            .and_then(|()| debugfs::build(&mut engine.debugfs, now));
+        engine.o2hb = built.unwrap_or(ItemId::ROOT);
+        for tree in [&mut engine.config, &mut engine.sysfs, &mut engine.debugfs] {
+            tree.take_changes();
+        }
+        engine
+    }
+
+    /// Takes an input.
+    pub fn handle(&mut self, now: Now, input: Input<'_>) {
+        match input {
+            Input::Tree { request, .. } if self.stopped => self.reply(request, Err(Refusal::ShuttingDown)),
+            Input::Tree { request, caller, view, op } => self.call(now, request, caller, view, &op),
+            Input::Cancel(request) => {
+                if self.config.cancel_removal(request) {
+                    self.reply(request, Err(Refusal::Interrupted));
+                }
+            }
+            Input::Listening { request, result } => self.listening(now, request, result),
+            Input::DeviceOpened { request, result } => {
+                // The disk heartbeat itself comes with its own change; until then this is the end of the way.
+                self.finish(now, request, result.and(Err(Refusal::NoDiskHeartbeat)));
+            }
+            Input::Subscribe(wish) => self.subscribe(&wish),
+            Input::Unsubscribe(consumer) => self.unsubscribe(consumer),
+            Input::Delivered { consumer, event } => {
+                self.stack.heartbeat.layer.delivery.done(consumer, event);
+            }
+            Input::Shutdown => self.shut_down(now),
+        }
+        self.pump(now.mono);
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now: Now) {
+        self.pump(now.mono);
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is wanted next.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.stack.heartbeat.layer.delivery.next_timeout()
+    }
+
+    /// The next thing to do.
+    #[must_use]
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// Requests that have not been answered.
+    pub fn waiting(&self) -> usize {
+        self.held.len() + self.config.waiting().count()
+    }
+
+    /// The entries of a tree, to read.
+    pub fn tree(&self, view: View) -> &Tree {
+        match view {
+            View::Config => &self.config,
+            View::Sysfs => &self.sysfs,
+            View::Debugfs => &self.debugfs,
+        }
+    }
+
+    /// The state, to read.
+    pub fn status(&self) -> Status {
+        let heartbeat = &self.stack.heartbeat;
+        let cluster = self.stack.nodes.cluster().map(|cluster| ClusterStatus {
+            name: cluster.name.clone(),
+            fence_method: cluster.fence_method,
+            nodes: cluster
+                .nodes()
+                .map(|node| NodeStatus {
+                    name: node.name.clone(),
+                    num: node.num,
+                    address: node.address,
+                    port: node.port,
+                    local: cluster.local().is_some_and(|local| local.id == node.id),
+                })
+                .collect(),
+            up: heartbeat.active().map(|method| method.fill_node_map(None)).unwrap_or_default(),
+        });
+        let regions = heartbeat.layer.regions().iter().map(|region| RegionStatus {
+            id: region.id,
+            name: region.name.clone(),
+            method: region.method,
+            holds: self.config.dependents(region.id),
+            up: self.up(Some(region.id)).into_iter().map(|up| (up.node, up.since)).collect(),
+        });
+        Status {
+            method: heartbeat.active_name(),
+            methods: heartbeat.available().collect(),
+            cluster,
+            regions: regions.collect(),
+            consumers: heartbeat.layer.delivery.callbacks().len(),
+        }
+    }
+
+    fn call(&mut self, now: Now, request: RequestId, caller: Caller, view: View, op: &Op<'_>) {
+        let events = self.stack.heartbeat.layer.delivery.next_number();
+        let tree = match view {
+            View::Config => &mut self.config,
+            View::Sysfs => &mut self.sysfs,
+            View::Debugfs => &mut self.debugfs,
+        };
+        let outcome = tree.apply(&mut self.stack, Asked { now, caller, request }, op);
+        let Outcome::Ready(result) = outcome else { return self.settle(now, Some(request)) };
+        if let Err(refusal) = result {
+            if let Some(Described { call, path, value }) = op.described(tree.items()) {
+                self.stack.note(Note::Refused { view, call, path, value, refusal, caller });
+            }
+        }
+        self.settle(now, Some(request));
+        let result = result.map(Reply::Tree);
+        let queued = self.stack.heartbeat.layer.delivery.next_number();
+        if queued > events {
+            self.held.push_back((queued, request, result));
+        } else {
+            self.reply(request, result);
+        }
+    }
+
+    /// What a change brings with it: notes and wishes of the stack, debug directories, word to caches.
+    fn settle(&mut self, now: Now, request: Option<RequestId>) {
+        for (id, made) in core::mem::take(&mut self.stack.regions_changed) {
+            self.show_region(now, id, made);
+        }
+        self.actions.extend(self.stack.actions.drain(..));
+        let trees = [
+            (View::Config, &mut self.config, request),
+            (View::Sysfs, &mut self.sysfs, request),
+            (View::Debugfs, &mut self.debugfs, None),
+        ];
+        for (view, tree, request) in trees {
+            let changes = tree.take_changes();
+            self.actions.extend(changes.into_iter().map(|change| Action::Changed { view, request, change }));
+        }
+    }
+
+    fn show_region(&mut self, now: Now, id: ItemId, made: bool) {
+        let shown = &mut self.stack.debug_regions;
+        if !made {
+            if let Some(dir) = shown.iter().find_map(|(dir, region)| (*region == id).then_some(*dir)) {
+                shown.remove(&dir);
+                self.debugfs.take_away(dir, now);
+            }
+        } else if let Some(region) = self.stack.heartbeat.layer.by_id(id) {
+            // A region may have the name of a file in o2hb: then it has no directory, as in the kernel.
+            if let Ok(dir) = debugfs::add_region(&mut self.debugfs, self.o2hb, region.name.as_bytes(), now) {
+                shown.insert(dir, id);
+            }
+        }
+    }
+
+    fn listening(&mut self, now: Now, request: RequestId, result: Result<(), Errno>) {
+        if let Some(waiting) = self.stack.waiting.get(&request) {
+            let item = waiting.item;
+            self.stack.nodes.listening(item, result.is_ok());
+            if let (Ok(()), Some(node)) = (result, self.stack.nodes.node(item)) {
+                if let (Some(address), Some(port)) = (node.address, node.port) {
+                    self.stack.note(Note::Listening(address, port));
+                }
+            }
+        }
+        self.finish(now, request, result.map_err(Refusal::System));
+    }
+
+    /// Ends a store that waited for the driver.
+    fn finish(&mut self, now: Now, request: RequestId, result: Result<(), Refusal>) {
+        let Some(waiting) = self.stack.waiting.remove(&request) else {
+            self.stack.note(Note::Stale(request));
+            return self.settle(now, None);
+        };
+        if let Err(refusal) = result {
+            let path = self.config.items().path(waiting.item);
+            let caller = Caller::default();
+            let note =
+                Note::Refused { view: View::Config, call: "store", path, value: None, refusal, caller };
+            self.stack.note(note);
+        }
+        let result = result.map(|()| waiting.length);
+        let due = self.config.finish_store(&mut self.stack, request, result, now);
+        self.settle(now, None);
+        for (request, result) in due {
+            self.reply(request, result.map(Reply::Tree));
+        }
+    }
+
+    fn subscribe(&mut self, wish: &Subscribe<'_>) {
+        match self.pins_for(wish.region) {
+            Ok((scope, pins)) => {
+                let region = match scope {
+                    Scope::Region(region) => Some(region),
+                    Scope::Everything => None,
+                };
+                let delivery = &mut self.stack.heartbeat.layer.delivery;
+                delivery.register(wish.consumer, scope, wish.edge, wish.priority, wish.patience);
+                self.pins.entry(wish.consumer).or_default().extend(pins);
+                self.reply(wish.request, Ok(Reply::Subscribed(self.up(region))));
+            }
+            Err(refusal) => {
+                let region = wish.region.map(<[u8]>::to_vec);
+                self.stack.note(Note::NotSubscribed { region, refusal });
+                self.actions.extend(self.stack.actions.drain(..));
+                self.reply(wish.request, Err(refusal));
+            }
+        }
+    }
+
+    /// A consumer of one region pins that region and the local node.
+    fn pins_for(&mut self, region: Option<&[u8]>) -> Result<(Scope, Vec<ItemId>), Refusal> {
+        if self.stopped {
+            return Err(Refusal::ShuttingDown);
+        }
+        let Some(name) = region else { return Ok((Scope::Everything, Vec::new())) };
+        let region = self.stack.heartbeat.layer.by_name(name).ok_or(Refusal::NoSuchRegion)?.id;
+        let cluster = self.stack.nodes.cluster();
+        let local = cluster.and_then(|cluster| cluster.local()).ok_or(Refusal::NoLocalNode)?.id;
+        self.config.depend(region)?;
+        if let Err(refusal) = self.config.depend(local) {
+            self.config.undepend(region);
+            return Err(refusal);
+        }
+        Ok((Scope::Region(region), Vec::from([region, local])))
+    }
+
+    fn unsubscribe(&mut self, consumer: ConsumerId) {
+        self.stack.heartbeat.layer.delivery.unregister(consumer);
+        for item in self.pins.remove(&consumer).unwrap_or_default() {
+            self.config.undepend(item);
+        }
+    }
+
+    /// Lets events run as far as they can, and answers those who waited for them.
+    fn pump(&mut self, now: Instant) {
+        while let Some(step) = self.stack.heartbeat.layer.delivery.step(now) {
+            match step {
+                Step::Deliver(consumer, event) => self.actions.push_back(Action::Deliver { consumer, event }),
+                Step::Expelled(consumer, event) => {
+                    self.unsubscribe(consumer);
+                    self.stack.note(Note::Expelled(consumer, event));
+                    self.actions.extend(self.stack.actions.drain(..));
+                    self.actions.push_back(Action::Expelled { consumer });
+                }
+            }
+        }
+        let delivered = self.stack.heartbeat.layer.delivery.delivered();
+        while self.held.front().is_some_and(|(until, ..)| *until <= delivered) {
+            if let Some((_, request, result)) = self.held.pop_front() {
+                self.reply(request, result);
+            }
+        }
+    }
+
+    fn shut_down(&mut self, now: Now) {
+        self.stopped = true;
+        for consumer in self.pins.keys().copied().collect::<Vec<_>>() {
+            self.unsubscribe(consumer);
+        }
+        for (_, request, result) in core::mem::take(&mut self.held) {
+            self.reply(request, result);
+        }
+        for request in self.stack.waiting.keys().copied().collect::<Vec<_>>() {
+            self.finish(now, request, Err(Refusal::ShuttingDown));
+        }
+        self.actions.push_back(Action::Stopped);
+    }
+
+    fn reply(&mut self, request: RequestId, result: Result<Reply, Refusal>) {
+        self.actions.push_back(Action::Reply { request, result });
+    }
+
+    /// Who is up in a region, or in all regions.
+    fn up(&self, region: Option<ItemId>) -> Vec<Up> {
+        let Some(method) = self.stack.heartbeat.active() else { return Vec::new() };
+        let regions = self.stack.heartbeat.layer.regions().iter().map(|region| region.id);
+        let wanted = regions.filter(|id| region.is_none_or(|region| region == *id));
+        let up_in = |id: ItemId| {
+            let nodes: Vec<_> = method.fill_node_map(Some(id)).iter().collect();
+            nodes.into_iter().filter_map(move |num| {
+                let node = NodeName { num, name: self.stack.nodes.node_by_num(num)?.name.clone() };
+                Some(Up { region: id, node, since: method.up_since(id, num)? })
+            })
+        };
+        wanted.flat_map(up_in).collect()
+    }
+}

@@ -1,0 +1,401 @@
+//! Refusals: what the kernel says no to, and with which errno.
+
+use core::fmt;
+
+/// An errno of Linux, as a positive number.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Errno(pub i32);
+
+impl Errno {
+    /// 1
+    pub const EPERM: Self = Self(1);
+    /// 2
+    pub const ENOENT: Self = Self(2);
+    /// 4
+    pub const EINTR: Self = Self(4);
+    /// 5
+    pub const EIO: Self = Self(5);
+    /// 12
+    pub const ENOMEM: Self = Self(12);
+    /// 13
+    pub const EACCES: Self = Self(13);
+    /// 16
+    pub const EBUSY: Self = Self(16);
+    /// 17
+    pub const EEXIST: Self = Self(17);
+    /// 20
+    pub const ENOTDIR: Self = Self(20);
+    /// 21
+    pub const EISDIR: Self = Self(21);
+    /// 22
+    pub const EINVAL: Self = Self(22);
+    /// 27
+    pub const EFBIG: Self = Self(27);
+    /// 28
+    pub const ENOSPC: Self = Self(28);
+    /// 34
+    pub const ERANGE: Self = Self(34);
+    /// 36
+    pub const ENAMETOOLONG: Self = Self(36);
+    /// 39
+    pub const ENOTEMPTY: Self = Self(39);
+    /// 40
+    pub const ELOOP: Self = Self(40);
+    /// 95
+    pub const EOPNOTSUPP: Self = Self(95);
+
+    /// Its name, for those that core itself uses.
+    pub fn name(self) -> Option<&'static str> {
+        Some(match self {
+            Self::EPERM => "EPERM",
+            Self::ENOENT => "ENOENT",
+            Self::EINTR => "EINTR",
+            Self::EIO => "EIO",
+            Self::ENOMEM => "ENOMEM",
+            Self::EACCES => "EACCES",
+            Self::EBUSY => "EBUSY",
+            Self::EEXIST => "EEXIST",
+            Self::ENOTDIR => "ENOTDIR",
+            Self::EISDIR => "EISDIR",
+            Self::EINVAL => "EINVAL",
+            Self::EFBIG => "EFBIG",
+            Self::ENOSPC => "ENOSPC",
+            Self::ERANGE => "ERANGE",
+            Self::ENAMETOOLONG => "ENAMETOOLONG",
+            Self::ENOTEMPTY => "ENOTEMPTY",
+            Self::ELOOP => "ELOOP",
+            Self::EOPNOTSUPP => "EOPNOTSUPP",
+            Self(_) => return None,
+        })
+    }
+}
+
+impl fmt::Display for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => f.write_str(name),
+            None => write!(f, "errno {}", self.0),
+        }
+    }
+}
+
+impl fmt::Debug for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Why something was refused: one variant for each distinct refusal. A refused operation has changed nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    // Names and places
+    /// The name does not stand in the directory.
+    NoSuchEntry,
+    /// Behind an open descriptor or a remembered id the item has been removed.
+    Gone,
+    /// The name is taken (also by an attribute, a default group, `.` or `..`).
+    NameExists,
+    /// Longer than any file system takes.
+    NameTooLong,
+    /// Cannot come through a mount; only from programs that use the tree in process.
+    BadName,
+    /// A directory is wanted.
+    NotADirectory,
+    /// Unlink of a directory.
+    IsADirectory,
+    /// Readlink of something else.
+    NotALink,
+    // Changes that configfs refuses
+    /// mkdir where the type has neither make_item nor make_group (`configfs_mkdir`).
+    NothingMadeHere,
+    /// open(O_CREAT) or mknod of a regular file.
+    NoNewFiles,
+    /// mknod of anything else.
+    NoSpecialFiles,
+    /// link(2).
+    NoHardLinks,
+    /// rename(2).
+    NoRename,
+    /// Unlink of an attribute.
+    AttributeStays,
+    /// rmdir of a default group or of a subsystem's directory (`configfs_rmdir`).
+    DefaultGroup,
+    /// rmdir of a pinned item (`configfs_depend_item`).
+    Depended,
+    /// rmdir of the target of a link (`configfs_detach_prep`).
+    LinkedTo,
+    /// rmdir of a directory that is not empty (`configfs_detach_prep`).
+    NotEmpty,
+    /// A waiting rmdir was given up by its caller.
+    Interrupted,
+    // Links
+    /// symlink where the type has no allow_link (`configfs_symlink`).
+    NoLinksHere,
+    /// The link's target could not be found.
+    TargetMissing,
+    /// The link's target is a file or an attribute.
+    TargetNotADirectory,
+    /// The link's target is a directory of another file system.
+    TargetOutside,
+    /// The root is no item.
+    TargetIsRoot,
+    /// More than 40 links.
+    TargetLoop,
+    /// A component above 255 bytes or a path above 4095.
+    TargetTooLong,
+    /// Search permission is missing on the way, or the caller's directories cannot be looked at.
+    TargetDenied,
+    // Attributes
+    /// No store, or no write bit in the mode: binds root too (`__configfs_open_file`).
+    ReadOnly,
+    /// No show, or no read bit in the mode.
+    WriteOnly,
+    /// truncate beyond the largest file size.
+    SizeTooBig,
+    /// Not in the number syntax of the attribute.
+    NotANumber,
+    /// Zero where a value is needed.
+    MustNotBeZero,
+    /// Number outside the attribute's range.
+    OutOfRange,
+    // Clusters and nodes
+    /// mkdir of a second cluster (`o2nm_cluster_group_make_group`).
+    SecondCluster,
+    /// mkdir of a cluster while no method is registered.
+    NoMethod,
+    /// mkdir of a node (`o2nm_node_group_make_item`).
+    NodeNameTooLong,
+    /// Number of a node that cannot be reached yet (`o2nm_node_num_store`).
+    NumberNeedsAddress,
+    /// Also the node itself.
+    NumberTaken,
+    /// A number is set once.
+    NumberSet,
+    /// Syntax of `ipv4_address`.
+    BadAddress,
+    /// Range of `ipv4_address`.
+    OctetRange,
+    /// Also the node itself.
+    AddressTaken,
+    /// An address is set once.
+    AddressSet,
+    /// Range of `ipv4_port`.
+    PortRange,
+    /// A port is set once.
+    PortSet,
+    /// A node that is not complete (`o2nm_node_local_store`).
+    LocalNeedsAll,
+    /// There is one local node.
+    OtherLocal,
+    /// Order of the two timeouts.
+    IdleNotAboveKeepalive,
+    /// Timeouts that the peers have agreed to.
+    PeerConnected,
+    /// Syntax of `fence_method`.
+    BadFenceMethod,
+    // Heartbeat
+    /// `heartbeat_mode` written with something else than a registered name.
+    UnknownMode,
+    /// `heartbeat_mode` written at the wrong time.
+    ModeInUse,
+    /// mkdir of a region.
+    RegionNameTooLong,
+    /// mkdir of the 33rd region in global mode.
+    TooManyRegions,
+    /// Syntax of `heartbeat/mode`.
+    BadDiskMode,
+    /// Range of `block_bytes`.
+    BlockBytesRange,
+    /// Value of `block_bytes`.
+    NotAPowerOfTwo,
+    /// Range of `blocks`.
+    BlocksRange,
+    /// A change of a region that heartbeats.
+    RegionStarted,
+    /// `dev` or a hold without a node of our own.
+    NoLocalNode,
+    /// `dev` (`o2hb_region_dev_store`).
+    BadDescriptor,
+    /// `dev` too early.
+    RegionIncomplete,
+    /// `dev` with something else.
+    NotABlockDevice,
+    /// `dev` with everything right: the kernel would start here.
+    NoDiskHeartbeat,
+    /// A callback for a region that does not exist.
+    NoSuchRegion,
+    /// A link in a region of the user method.
+    LinkNotToNode,
+    /// A link to a node that no event could name.
+    NodeUnnumbered,
+    /// A second link to the same node: its removal would be ambiguous.
+    NodeLinked,
+    // Others
+    /// Word written to a logmask file.
+    BadMask,
+    /// Word written to `cluster_stack`.
+    BadStackLabel,
+    /// Requests that wait while the daemon ends.
+    ShuttingDown,
+    /// The system said no when the stack acted for the caller (binding the local node's address, opening a
+    /// device): its errno is the result.
+    System(Errno),
+    /// A subsystem that is not part of uo2cb refused, with its own errno and rule.
+    Subsystem(Errno, &'static str),
+}
+
+impl Refusal {
+    /// What the caller gets.
+    pub fn errno(self) -> Errno {
+        match self {
+            Self::NoSuchEntry
+            | Self::Gone
+            | Self::TargetMissing
+            | Self::TargetIsRoot
+            | Self::NoSuchRegion => Errno::ENOENT,
+            Self::NameExists | Self::NumberTaken | Self::AddressTaken | Self::NodeLinked => Errno::EEXIST,
+            Self::NameTooLong | Self::TargetTooLong | Self::NodeNameTooLong | Self::RegionNameTooLong => {
+                Errno::ENAMETOOLONG
+            }
+            Self::BadName
+            | Self::NotALink
+            | Self::NotANumber
+            | Self::MustNotBeZero
+            | Self::NumberNeedsAddress
+            | Self::BadAddress
+            | Self::LocalNeedsAll
+            | Self::IdleNotAboveKeepalive
+            | Self::PeerConnected
+            | Self::BadFenceMethod
+            | Self::UnknownMode
+            | Self::BadDiskMode
+            | Self::NotAPowerOfTwo
+            | Self::RegionStarted
+            | Self::NoLocalNode
+            | Self::BadDescriptor
+            | Self::RegionIncomplete
+            | Self::NotABlockDevice
+            | Self::NodeUnnumbered
+            | Self::BadMask
+            | Self::BadStackLabel => Errno::EINVAL,
+            Self::NotADirectory | Self::TargetNotADirectory => Errno::ENOTDIR,
+            Self::IsADirectory => Errno::EISDIR,
+            Self::NothingMadeHere
+            | Self::NoSpecialFiles
+            | Self::NoHardLinks
+            | Self::NoRename
+            | Self::AttributeStays
+            | Self::DefaultGroup
+            | Self::NoLinksHere
+            | Self::TargetOutside
+            | Self::LinkNotToNode => Errno::EPERM,
+            Self::NoNewFiles | Self::TargetDenied | Self::ReadOnly | Self::WriteOnly => Errno::EACCES,
+            Self::Depended
+            | Self::LinkedTo
+            | Self::NumberSet
+            | Self::AddressSet
+            | Self::PortSet
+            | Self::OtherLocal
+            | Self::ModeInUse => Errno::EBUSY,
+            Self::NotEmpty => Errno::ENOTEMPTY,
+            Self::Interrupted => Errno::EINTR,
+            Self::TargetLoop => Errno::ELOOP,
+            Self::SizeTooBig | Self::TooManyRegions => Errno::EFBIG,
+            Self::OutOfRange
+            | Self::OctetRange
+            | Self::PortRange
+            | Self::BlockBytesRange
+            | Self::BlocksRange => Errno::ERANGE,
+            Self::SecondCluster => Errno::ENOSPC,
+            Self::NoMethod => Errno::ENOMEM,
+            Self::NoDiskHeartbeat => Errno::EOPNOTSUPP,
+            Self::ShuttingDown => Errno::EIO,
+            Self::System(errno) | Self::Subsystem(errno, _) => errno,
+        }
+    }
+
+    /// The rule that was broken, for the log.
+    pub fn rule(self) -> &'static str {
+        match self {
+            Self::NoSuchEntry => "no such entry",
+            Self::Gone => "the item has been removed meanwhile",
+            Self::NameExists => "the name exists already",
+            Self::NameTooLong => "a name has at most 255 bytes",
+            Self::BadName => "a name has no slash and no NUL",
+            Self::NotADirectory => "not a directory",
+            Self::IsADirectory => "a directory",
+            Self::NotALink => "not a symbolic link",
+            Self::NothingMadeHere => "nothing can be made in this directory",
+            Self::NoNewFiles => "files cannot be made, they come with their directory",
+            Self::NoSpecialFiles => "no devices, pipes or sockets in this tree",
+            Self::NoHardLinks => "no hard links in this tree",
+            Self::NoRename => "nothing can be renamed in this tree",
+            Self::AttributeStays => "an attribute goes only with its directory",
+            Self::DefaultGroup => "a default group goes only with its parent",
+            Self::Depended => "somebody depends on the item",
+            Self::LinkedTo => "a link points at the item",
+            Self::NotEmpty => "the directory holds items or links",
+            Self::Interrupted => "interrupted while waiting",
+            Self::NoLinksHere => "this kind of directory holds no links",
+            Self::TargetMissing => "the target does not exist",
+            Self::TargetNotADirectory => "the target is not a directory",
+            Self::TargetOutside => "the target lies outside this tree",
+            Self::TargetIsRoot => "the target is the root of the tree",
+            Self::TargetLoop => "too many symbolic links on the way to the target",
+            Self::TargetTooLong => "the path or a name on the way to the target is too long",
+            Self::TargetDenied => "the way to the target may not be searched",
+            Self::ReadOnly => "the attribute cannot be written",
+            Self::WriteOnly => "the attribute cannot be read",
+            Self::SizeTooBig => "no file is that long",
+            Self::NotANumber => "not a number",
+            Self::MustNotBeZero => "must not be 0",
+            Self::OutOfRange => "out of range",
+            Self::SecondCluster => "there can be one cluster only",
+            Self::NoMethod => "no heartbeat method is active",
+            Self::NodeNameTooLong => "a node's name has at most 64 bytes",
+            Self::NumberNeedsAddress => "ipv4_address and ipv4_port must be set before num",
+            Self::NumberTaken => "a node of this cluster has that number",
+            Self::NumberSet => "the node has a number already",
+            Self::BadAddress => "not four decimal octets",
+            Self::OctetRange => "an octet is above 255",
+            Self::AddressTaken => "a node of this cluster has that address",
+            Self::AddressSet => "the node has an address already",
+            Self::PortRange => "a port is at most 65534",
+            Self::PortSet => "the node has a port already",
+            Self::LocalNeedsAll => "ipv4_address, ipv4_port and num must be set before local",
+            Self::OtherLocal => "another node of this cluster is the local one",
+            Self::IdleNotAboveKeepalive => "idle_timeout_ms must be greater than keepalive_delay_ms",
+            Self::PeerConnected => "cannot change while a peer is connected",
+            Self::BadFenceMethod => "fence_method is one of the words reset and panic with a newline",
+            Self::UnknownMode => "no such heartbeat method",
+            Self::ModeInUse => "the heartbeat method cannot change while a cluster exists",
+            Self::RegionNameTooLong => "a region's name has at most 32 bytes",
+            Self::TooManyRegions => "global heartbeat has at most 32 regions",
+            Self::BadDiskMode => "mode is one of the words local and global",
+            Self::BlockBytesRange => "block_bytes is 512 to 4096",
+            Self::NotAPowerOfTwo => "block_bytes is a power of two",
+            Self::BlocksRange => "blocks is 1 to 255",
+            Self::RegionStarted => "the region has been started already",
+            Self::NoLocalNode => "there is no local node",
+            Self::BadDescriptor => "not the number of an open descriptor of the writer",
+            Self::RegionIncomplete => "block_bytes, start_block and blocks must be set before dev",
+            Self::NotABlockDevice => "the descriptor is not a block device",
+            Self::NoDiskHeartbeat => "this version of uo2cb cannot start a disk heartbeat yet",
+            Self::NoSuchRegion => "there is no such region",
+            Self::LinkNotToNode => "the target is not a node of this cluster",
+            Self::NodeUnnumbered => "the node has no number yet",
+            Self::NodeLinked => "the node is linked in this region already",
+            Self::BadMask => "logmask files take allow, deny or off",
+            Self::BadStackLabel => "cluster_stack takes a word of four letters",
+            Self::ShuttingDown => "uo2cb is stopping",
+            Self::System(_) => "the system refused",
+            Self::Subsystem(_, rule) => rule,
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.rule(), self.errno())
+    }
+}

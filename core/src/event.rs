@@ -1,0 +1,161 @@
+//! The whole vocabulary between the stack and its driver: what goes in, what comes out.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::error::{Errno, Refusal};
+use crate::heartbeat::{Edge, Event, NodeName};
+use crate::ids::{Caller, ConsumerId, ItemId, RequestId};
+use crate::nodeman::Address;
+use crate::note::Note;
+use crate::tree::{Answer, Change, Op};
+
+/// Which tree.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum View {
+    /// What the kernel has under /sys/kernel/config.
+    Config,
+    /// What it has under /sys, as far as o2cb goes.
+    Sysfs,
+    /// What it has under /sys/kernel/debug.
+    Debugfs,
+}
+
+/// What the driver hands in.
+#[derive(Clone, Debug)]
+pub enum Input<'a> {
+    /// A call on a tree. Answered by [`Action::Reply`] with [`Reply::Tree`].
+    Tree {
+        /// Its name, new with each request.
+        request: RequestId,
+        /// Whose it is.
+        caller: Caller,
+        /// On which tree.
+        view: View,
+        /// What is wanted.
+        op: Op<'a>,
+    },
+    /// The caller of a waiting request was killed. Answered if the request can still be given up.
+    Cancel(RequestId),
+    /// Result of [`Action::Listen`].
+    Listening {
+        /// The request of the action.
+        request: RequestId,
+        /// Bound and listening, or why not.
+        result: Result<(), Errno>,
+    },
+    /// Result of [`Action::OpenDevice`].
+    DeviceOpened {
+        /// The request of the action.
+        request: RequestId,
+        /// Whether it is a device that a heartbeat could run on.
+        result: Result<(), Refusal>,
+    },
+    /// Register a consumer of heartbeat events. Answered by [`Action::Reply`] with [`Reply::Subscribed`].
+    Subscribe(Subscribe<'a>),
+    /// The consumer goes; its pins with it. Unknown ones are ignored.
+    Unsubscribe(ConsumerId),
+    /// The consumer has been told of the event that [`Action::Deliver`] brought; the next may come.
+    Delivered {
+        /// Who.
+        consumer: ConsumerId,
+        /// [`Event::number`].
+        event: u64,
+    },
+    /// The program ends: everybody who waits is answered, then [`Action::Stopped`].
+    Shutdown,
+}
+
+/// Registration of a consumer.
+#[derive(Clone, Copy, Debug)]
+pub struct Subscribe<'a> {
+    /// Name of the request.
+    pub request: RequestId,
+    /// The consumer, new with each registration.
+    pub consumer: ConsumerId,
+    /// Name of one region, which it then pins together with the local node; none: all regions, no pin.
+    pub region: Option<&'a [u8]>,
+    /// Events of this edge only; none: both.
+    pub edge: Option<Edge>,
+    /// Lower is told first; equal ones in order of registration.
+    pub priority: i32,
+    /// After how long without [`Input::Delivered`] it is struck off; none: never.
+    pub patience: Option<Duration>,
+}
+
+/// What the driver has to do, in this order, none of it blocking.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Action {
+    /// Answer a request: exactly once for each.
+    Reply {
+        /// Which.
+        request: RequestId,
+        /// The answer; a refusal's errno is what the caller gets.
+        result: Result<Reply, Refusal>,
+    },
+    /// Tell a consumer of an event, then hand in [`Input::Delivered`].
+    Deliver {
+        /// Whom.
+        consumer: ConsumerId,
+        /// Of what.
+        event: Event,
+    },
+    /// The consumer has been struck off; it gets nothing more.
+    Expelled {
+        /// Who.
+        consumer: ConsumerId,
+    },
+    /// A tree changed: whoever caches it must hear.
+    Changed {
+        /// Which tree.
+        view: View,
+        /// The call that changed it; none: the stack itself.
+        request: Option<RequestId>,
+        /// How.
+        change: Change,
+    },
+    /// Listen on the local node's address, then hand in [`Input::Listening`].
+    Listen {
+        /// Name for the result.
+        request: RequestId,
+        /// Where.
+        address: Address,
+        /// Where.
+        port: u16,
+    },
+    /// Close the listening socket.
+    StopListening,
+    /// Look at descriptor `descriptor` of the caller, then hand in [`Input::DeviceOpened`].
+    OpenDevice {
+        /// Name for the result.
+        request: RequestId,
+        /// Whose descriptor.
+        caller: Caller,
+        /// Its number there.
+        descriptor: i32,
+    },
+    /// Something for the log.
+    Note(Note),
+    /// After [`Input::Shutdown`]: nothing more will come.
+    Stopped,
+}
+
+/// An answer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Reply {
+    /// To a call on a tree.
+    Tree(Answer),
+    /// To a registration: who is up at that moment. Every later change comes as an event, none twice.
+    Subscribed(Vec<Up>),
+}
+
+/// A node that is up in a region.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Up {
+    /// The region's directory.
+    pub region: ItemId,
+    /// The node.
+    pub node: NodeName,
+    /// Since when, wall clock since 1970.
+    pub since: Duration,
+}

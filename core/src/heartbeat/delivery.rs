@@ -1,0 +1,191 @@
+//! Events on their way: one at a time, to one callback after the other, in the order of their priority.
+//!
+//! A callback has run when its consumer says so ([`Delivery::done`]); the next one, and the next event, wait
+//! for that. So a consumer may be another process and is still told before the call that caused the event
+//! has returned. Who takes longer than its patience is struck off: a stopped consumer delays, it never hangs.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::event::{Cause, Edge, Event, NodeName, RegionName};
+use crate::ids::{ConsumerId, ItemId};
+use crate::time::{Instant, Now};
+
+/// Which events a callback is registered for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Scope {
+    /// Every event.
+    Everything,
+    /// Events of this region, and those that carry no region.
+    Region(ItemId),
+}
+
+impl Scope {
+    fn covers(self, event: &Event) -> bool {
+        match (self, &event.region) {
+            (Self::Everything, _) | (Self::Region(_), None) => true,
+            (Self::Region(mine), Some(region)) => mine == region.id,
+        }
+    }
+}
+
+/// A registered callback.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Callback {
+    /// Who is told.
+    pub consumer: ConsumerId,
+    /// Of which region.
+    pub scope: Scope,
+    /// Of which edge; none: both.
+    pub edge: Option<Edge>,
+    /// Lower runs first; equal ones in order of registration.
+    pub priority: i32,
+    /// How long one call may take; none: as long as it likes.
+    pub patience: Option<Duration>,
+    /// Events of a lower number were in the node map that the consumer saw when it registered.
+    from: u64,
+}
+
+/// What is to be done next.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// Tell this consumer.
+    Deliver(ConsumerId, Event),
+    /// It has been struck off for taking too long with this event.
+    Expelled(ConsumerId, Event),
+}
+
+#[derive(Debug)]
+struct Running {
+    consumer: ConsumerId,
+    deadline: Option<Instant>,
+}
+
+/// The queue of events and those who wait for them.
+#[derive(Debug, Default)]
+pub struct Delivery {
+    /// In the order in which they run.
+    callbacks: Vec<Callback>,
+    queue: VecDeque<Event>,
+    /// Of the first event in the queue: who still has to be told, in order.
+    left: VecDeque<Callback>,
+    running: Option<Running>,
+    /// Whether `left` has been filled for the first event.
+    begun: bool,
+    next_number: u64,
+}
+
+impl Delivery {
+    /// Registers a callback; it gets the events queued from now on. Callers see to the pins.
+    pub fn register(
+        &mut self,
+        consumer: ConsumerId,
+        scope: Scope,
+        edge: Option<Edge>,
+        priority: i32,
+        patience: Option<Duration>,
+    ) {
+        let callback = Callback { consumer, scope, edge, priority, patience, from: self.next_number };
+        let place = self.callbacks.partition_point(|other| other.priority <= priority);
+        self.callbacks.insert(place, callback);
+    }
+
+    /// Takes a consumer off; gives the scopes of its callbacks, whose pins can go.
+    pub fn unregister(&mut self, consumer: ConsumerId) -> Vec<Scope> {
+        let mut scopes = Vec::new();
+        self.callbacks.retain(|callback| {
+            let keep = callback.consumer != consumer;
+            if !keep {
+                scopes.push(callback.scope);
+            }
+            keep
+        });
+        self.left.retain(|callback| callback.consumer != consumer);
+        self.running.take_if(|running| running.consumer == consumer);
+        scopes
+    }
+
+    /// All callbacks, in the order in which they run.
+    pub fn callbacks(&self) -> &[Callback] {
+        &self.callbacks
+    }
+
+    /// Puts an event behind those that are queued.
+    pub fn queue(
+        &mut self,
+        edge: Edge,
+        node: NodeName,
+        region: Option<RegionName>,
+        cause: Cause,
+        now: Now,
+    ) -> &Event {
+        let event = Event { number: self.next_number, edge, node, region, cause, at: now.unix };
+        self.next_number += 1;
+        self.queue.push_back(event);
+        &self.queue[self.queue.len() - 1]
+    }
+
+    /// Events in the queue from this number on.
+    pub fn queued_from(&self, number: u64) -> impl Iterator<Item = &Event> {
+        self.queue.iter().filter(move |event| event.number >= number)
+    }
+
+    /// Does a consumer of this one region exist?
+    pub fn holds(&self, region: ItemId) -> bool {
+        self.callbacks.iter().any(|callback| callback.scope == Scope::Region(region))
+    }
+
+    /// Number of the next event to be queued.
+    pub fn next_number(&self) -> u64 {
+        self.next_number
+    }
+
+    /// Every event of a lower number has been delivered.
+    pub fn delivered(&self) -> u64 {
+        self.queue.front().map_or(self.next_number, |event| event.number)
+    }
+
+    /// What is to be done now; none while a callback runs or when nothing is queued.
+    pub fn step(&mut self, now: Instant) -> Option<Step> {
+        if let Some(Running { consumer, deadline }) = self.running {
+            if deadline.is_none_or(|deadline| now < deadline) {
+                return None;
+            }
+            let event = self.queue.front()?.clone();
+            return Some(Step::Expelled(consumer, event));
+        }
+        loop {
+            let event = self.queue.front()?;
+            if !self.begun {
+                self.begun = true;
+                let wants = |callback: &&Callback| {
+                    callback.from <= event.number
+                        && callback.edge.is_none_or(|edge| edge == event.edge)
+                        && callback.scope.covers(event)
+                };
+                self.left = self.callbacks.iter().filter(wants).cloned().collect();
+            }
+            if let Some(callback) = self.left.pop_front() {
+                let deadline = callback.patience.map(|patience| now.after(patience));
+                self.running = Some(Running { consumer: callback.consumer, deadline });
+                return Some(Step::Deliver(callback.consumer, event.clone()));
+            }
+            self.queue.pop_front();
+            self.begun = false;
+        }
+    }
+
+    /// The consumer has been told of event `number`. False when it was not its turn.
+    pub fn done(&mut self, consumer: ConsumerId, number: u64) -> bool {
+        if self.queue.front().is_none_or(|event| event.number != number) {
+            return false;
+        }
+        self.running.take_if(|running| running.consumer == consumer).is_some()
+    }
+
+    /// When the running callback's patience ends.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.running.as_ref()?.deadline
+    }
+}

@@ -1,0 +1,88 @@
+//! What a consumer is told.
+
+use core::fmt;
+use core::time::Duration;
+
+use crate::ids::{ItemId, NodeNum};
+use crate::name::Name;
+
+/// Which way a node went.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Edge {
+    /// It is alive, or joined the group of the region.
+    Up,
+    /// It is dead, or left the group.
+    Down,
+}
+
+impl fmt::Display for Edge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Up => "up",
+            Self::Down => "down",
+        })
+    }
+}
+
+/// What made an event.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cause {
+    /// Userspace made a symlink; the caller's thread id.
+    Linked(u32),
+    /// Userspace removed a symlink; the caller's thread id.
+    Unlinked(u32),
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Linked(pid) => write!(f, "linked by pid {pid}"),
+            Self::Unlinked(pid) => write!(f, "unlinked by pid {pid}"),
+        }
+    }
+}
+
+/// A region as events and answers name it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RegionName {
+    /// Its directory.
+    pub id: ItemId,
+    /// Its name.
+    pub name: Name,
+}
+
+/// A node as events name it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NodeName {
+    /// Its number.
+    pub num: NodeNum,
+    /// Its name.
+    pub name: Name,
+}
+
+/// A node went up or down.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Event {
+    /// Rises by one with each event of this engine.
+    pub number: u64,
+    /// Which way.
+    pub edge: Edge,
+    /// Which node.
+    pub node: NodeName,
+    /// In which region; none: for the whole node, as the disk method says it.
+    pub region: Option<RegionName>,
+    /// Why.
+    pub cause: Cause,
+    /// When it was queued, wall clock since 1970.
+    pub at: Duration,
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "node {} ({}) {}", self.node.name, self.node.num, self.edge)?;
+        if let Some(region) = &self.region {
+            write!(f, " in region {}", region.name)?;
+        }
+        write!(f, ", {}", self.cause)
+    }
+}

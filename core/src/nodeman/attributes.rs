@@ -1,0 +1,217 @@
+//! The files of clusters and nodes: their kinds, their text, their rules.
+
+use alloc::vec::Vec;
+
+use super::{Address, Cluster, FenceMethod, NodeManager, parse_address};
+use crate::error::Refusal;
+use crate::ids::{ItemId, NodeNum};
+use crate::number;
+use crate::text::{boolean, line};
+use crate::tree::{Attribute, Kind};
+
+/// `cluster/NAME`.
+pub static CLUSTER: Kind = Kind {
+    name: "cluster",
+    makes: false,
+    links: false,
+    attributes: &[
+        Attribute::read_write("idle_timeout_ms"),
+        Attribute::read_write("keepalive_delay_ms"),
+        Attribute::read_write("reconnect_delay_ms"),
+        Attribute::read_write("fence_method"),
+    ],
+};
+
+/// `cluster/NAME/node`.
+pub static NODES: Kind = Kind { name: "node group", makes: true, links: false, attributes: &[] };
+
+/// `cluster/NAME/node/NODE`.
+pub static NODE: Kind = Kind {
+    name: "node",
+    makes: false,
+    links: false,
+    attributes: &[
+        Attribute::read_write("num"),
+        Attribute::read_write("ipv4_port"),
+        Attribute::read_write("ipv4_address"),
+        Attribute::read_write("local"),
+    ],
+};
+
+/// What a store asks of the rest of the stack.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Effect {
+    /// Nothing.
+    None,
+    /// Listen here; [`NodeManager::listening`] takes the result.
+    Listen(Address, u16),
+    /// The local node is no more.
+    StopListening,
+    /// Another fence method than before.
+    FenceMethod(FenceMethod),
+}
+
+impl NodeManager {
+    /// Text of a file of a cluster.
+    pub fn show_cluster(&self, attribute: usize, out: &mut Vec<u8>) -> Result<(), Refusal> {
+        let cluster = self.cluster.as_ref().ok_or(Refusal::Gone)?;
+        match attribute {
+            0 => line(out, cluster.idle_timeout_ms),
+            1 => line(out, cluster.keepalive_delay_ms),
+            2 => line(out, cluster.reconnect_delay_ms),
+            _ => line(out, cluster.fence_method.word()),
+        }
+        Ok(())
+    }
+
+    /// New value of a file of a cluster.
+    pub fn store_cluster(&mut self, attribute: usize, data: &[u8]) -> Result<Effect, Refusal> {
+        let peers = self.connected_peers;
+        let cluster = self.cluster.as_mut().ok_or(Refusal::Gone)?;
+        match attribute {
+            0 => {
+                let idle = milliseconds(data)?;
+                if idle != cluster.idle_timeout_ms {
+                    agreed(peers)?;
+                    ordered(idle, cluster.keepalive_delay_ms)?;
+                    cluster.idle_timeout_ms = idle;
+                }
+            }
+            1 => {
+                let keepalive = milliseconds(data)?;
+                if keepalive != cluster.keepalive_delay_ms {
+                    agreed(peers)?;
+                    ordered(cluster.idle_timeout_ms, keepalive)?;
+                    cluster.keepalive_delay_ms = keepalive;
+                }
+            }
+            2 => cluster.reconnect_delay_ms = milliseconds(data)?,
+            _ => {
+                let method = fence_method(data)?;
+                if method != cluster.fence_method {
+                    cluster.fence_method = method;
+                    return Ok(Effect::FenceMethod(method));
+                }
+            }
+        }
+        Ok(Effect::None)
+    }
+
+    /// Text of a file of a node.
+    pub fn show_node(&self, item: ItemId, attribute: usize, out: &mut Vec<u8>) -> Result<(), Refusal> {
+        let node = self.node(item).ok_or(Refusal::Gone)?;
+        match attribute {
+            0 => line(out, node.num.map_or(0, NodeNum::get)),
+            1 => line(out, node.port.unwrap_or(0)),
+            2 => line(out, node.address.unwrap_or(Address([0; 4]))),
+            _ => line(out, u8::from(self.is_local(item))),
+        }
+        Ok(())
+    }
+
+    /// New value of a file of a node. The order of the checks is the kernel's (`o2nm_node_*_store`).
+    pub fn store_node(&mut self, item: ItemId, attribute: usize, data: &[u8]) -> Result<Effect, Refusal> {
+        let cluster = self.cluster.as_mut().ok_or(Refusal::Gone)?;
+        match attribute {
+            0 => store_num(cluster, item, data)?,
+            1 => {
+                let port = match number::unsigned(data)? {
+                    0 => return Err(Refusal::MustNotBeZero),
+                    port => {
+                        u16::try_from(port).ok().filter(|port| *port < u16::MAX).ok_or(Refusal::PortRange)?
+                    }
+                };
+                set_once(&mut node_mut(cluster, item)?.port, port, Refusal::PortSet)?;
+            }
+            2 => {
+                let address = parse_address(data)?;
+                if cluster.nodes().any(|node| node.address == Some(address)) {
+                    return Err(Refusal::AddressTaken);
+                }
+                set_once(&mut node_mut(cluster, item)?.address, address, Refusal::AddressSet)?;
+            }
+            _ => return store_local(cluster, item, data),
+        }
+        Ok(Effect::None)
+    }
+
+    /// The bind that [`Effect::Listen`] asked for has ended.
+    pub fn listening(&mut self, item: ItemId, bound: bool) {
+        let Some(cluster) = self.cluster.as_mut() else { return };
+        if cluster.starting.take_if(|starting| *starting == item).is_some() && bound {
+            cluster.local = Some(item);
+        }
+    }
+
+    fn is_local(&self, item: ItemId) -> bool {
+        self.cluster.as_ref().is_some_and(|cluster| cluster.local == Some(item))
+    }
+}
+
+fn node_mut(cluster: &mut Cluster, item: ItemId) -> Result<&mut super::Node, Refusal> {
+    cluster.nodes.get_mut(&item).ok_or(Refusal::Gone)
+}
+
+fn store_num(cluster: &mut Cluster, item: ItemId, data: &[u8]) -> Result<(), Refusal> {
+    let num = NodeNum::new(number::unsigned(data)?).ok_or(Refusal::OutOfRange)?;
+    let node = node_mut(cluster, item)?;
+    if node.address.is_none() || node.port.is_none() {
+        return Err(Refusal::NumberNeedsAddress);
+    }
+    if cluster.nodes().any(|node| node.num == Some(num)) {
+        return Err(Refusal::NumberTaken);
+    }
+    set_once(&mut node_mut(cluster, item)?.num, num, Refusal::NumberSet)
+}
+
+fn store_local(cluster: &mut Cluster, item: ItemId, data: &[u8]) -> Result<Effect, Refusal> {
+    let local = boolean(data)?;
+    let node = node_mut(cluster, item)?;
+    let (Some(address), Some(port), Some(_)) = (node.address, node.port, node.num) else {
+        return Err(Refusal::LocalNeedsAll);
+    };
+    match (local, cluster.local.or(cluster.starting)) {
+        (true, Some(other)) if other != item => Err(Refusal::OtherLocal),
+        (true, None) => {
+            cluster.starting = Some(item);
+            Ok(Effect::Listen(address, port))
+        }
+        (false, Some(other)) if other == item => {
+            cluster.local = None;
+            cluster.starting = None;
+            Ok(Effect::StopListening)
+        }
+        (true | false, _) => Ok(Effect::None),
+    }
+}
+
+fn set_once<T>(place: &mut Option<T>, value: T, taken: Refusal) -> Result<(), Refusal> {
+    if place.is_some() {
+        return Err(taken);
+    }
+    *place = Some(value);
+    Ok(())
+}
+
+fn milliseconds(data: &[u8]) -> Result<u32, Refusal> {
+    match number::unsigned(data)? {
+        0 => Err(Refusal::MustNotBeZero),
+        value => u32::try_from(value).ok().filter(|value| *value < u32::MAX).ok_or(Refusal::OutOfRange),
+    }
+}
+
+fn agreed(peers: u32) -> Result<(), Refusal> {
+    if peers > 0 { Err(Refusal::PeerConnected) } else { Ok(()) }
+}
+
+fn ordered(idle: u32, keepalive: u32) -> Result<(), Refusal> {
+    if idle > keepalive { Ok(()) } else { Err(Refusal::IdleNotAboveKeepalive) }
+}
+
+fn fence_method(data: &[u8]) -> Result<FenceMethod, Refusal> {
+    let word = data.strip_suffix(b"\n").ok_or(Refusal::BadFenceMethod)?;
+    [FenceMethod::Reset, FenceMethod::Panic]
+        .into_iter()
+        .find(|method| word.eq_ignore_ascii_case(method.word().as_bytes()))
+        .ok_or(Refusal::BadFenceMethod)
+}

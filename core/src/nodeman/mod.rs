@@ -1,0 +1,164 @@
+//! The node manager: the cluster, its nodes, which of them is this machine (`spec/o2nm.md`).
+
+mod address;
+mod attributes;
+#[cfg(test)]
+mod tests;
+
+use alloc::collections::BTreeMap;
+
+pub use self::address::{Address, parse_address};
+pub use self::attributes::{CLUSTER, Effect, NODE, NODES};
+use crate::error::Refusal;
+use crate::ids::{ItemId, NodeNum, NodeSet};
+use crate::name::Name;
+
+/// Longest name of a node, in bytes.
+const NODE_NAME_MAX: usize = 64;
+
+/// What the machine is to do when it must leave the cluster.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum FenceMethod {
+    /// `reset`: restart at once.
+    #[default]
+    Reset,
+    /// `panic`.
+    Panic,
+}
+
+impl FenceMethod {
+    /// The word in `fence_method`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Reset => "reset",
+            Self::Panic => "panic",
+        }
+    }
+}
+
+/// A node as configured so far.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Node {
+    /// Its directory.
+    pub id: ItemId,
+    /// Its name.
+    pub name: Name,
+    /// Set once.
+    pub num: Option<NodeNum>,
+    /// Set once.
+    pub port: Option<u16>,
+    /// Set once.
+    pub address: Option<Address>,
+}
+
+/// The one cluster.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Cluster {
+    /// Its directory.
+    pub id: ItemId,
+    /// Its name.
+    pub name: Name,
+    /// Milliseconds without a byte until a connection counts as idle.
+    pub idle_timeout_ms: u32,
+    /// Milliseconds without a byte until a keepalive is sent.
+    pub keepalive_delay_ms: u32,
+    /// Milliseconds between two attempts to connect.
+    pub reconnect_delay_ms: u32,
+    /// What a fence does.
+    pub fence_method: FenceMethod,
+    nodes: BTreeMap<ItemId, Node>,
+    local: Option<ItemId>,
+    /// The node whose `local` waits for its address to be bound.
+    starting: Option<ItemId>,
+}
+
+impl Cluster {
+    fn new(id: ItemId, name: Name) -> Self {
+        Self {
+            id,
+            name,
+            idle_timeout_ms: 30_000,
+            keepalive_delay_ms: 2_000,
+            reconnect_delay_ms: 2_000,
+            fence_method: FenceMethod::default(),
+            nodes: BTreeMap::new(),
+            local: None,
+            starting: None,
+        }
+    }
+
+    /// All nodes, oldest first.
+    pub fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.values()
+    }
+
+    /// The numbers that are taken.
+    pub fn numbers(&self) -> NodeSet {
+        self.nodes().filter_map(|node| node.num).collect()
+    }
+
+    /// This machine's node.
+    pub fn local(&self) -> Option<&Node> {
+        self.nodes.get(&self.local?)
+    }
+}
+
+/// Clusters and nodes. At most one cluster at a time, as in the kernel.
+#[derive(Debug, Default)]
+pub struct NodeManager {
+    cluster: Option<Cluster>,
+    /// How many peers agreed to the timeouts; the network tells.
+    connected_peers: u32,
+}
+
+impl NodeManager {
+    /// The cluster, if there is one.
+    pub fn cluster(&self) -> Option<&Cluster> {
+        self.cluster.as_ref()
+    }
+
+    /// The node whose directory `item` is.
+    pub fn node(&self, item: ItemId) -> Option<&Node> {
+        self.cluster.as_ref()?.nodes.get(&item)
+    }
+
+    /// The node with this number.
+    pub fn node_by_num(&self, num: NodeNum) -> Option<&Node> {
+        self.cluster.as_ref()?.nodes().find(|node| node.num == Some(num))
+    }
+
+    /// mkdir of a cluster (`o2nm_cluster_group_make_group`).
+    pub fn make_cluster(&mut self, id: ItemId, name: &Name) -> Result<(), Refusal> {
+        if self.cluster.is_some() {
+            return Err(Refusal::SecondCluster);
+        }
+        self.cluster = Some(Cluster::new(id, name.clone()));
+        Ok(())
+    }
+
+    /// mkdir of a node (`o2nm_node_group_make_item`).
+    pub fn make_node(&mut self, id: ItemId, name: &Name) -> Result<(), Refusal> {
+        if name.as_bytes().len() > NODE_NAME_MAX {
+            return Err(Refusal::NodeNameTooLong);
+        }
+        let cluster = self.cluster.as_mut().ok_or(Refusal::Gone)?;
+        let node = Node { id, name: name.clone(), num: None, port: None, address: None };
+        cluster.nodes.insert(id, node);
+        Ok(())
+    }
+
+    /// rmdir of a cluster or node. True when the local node went: stop listening.
+    pub fn drop_item(&mut self, item: ItemId) -> bool {
+        let Some(cluster) = self.cluster.as_mut() else { return false };
+        if cluster.id == item {
+            let listened = cluster.local.is_some();
+            self.cluster = None;
+            return listened;
+        }
+        cluster.nodes.remove(&item);
+        if cluster.starting == Some(item) {
+            cluster.starting = None;
+        }
+        cluster.local.take_if(|local| *local == item).is_some()
+    }
+}

@@ -1,0 +1,139 @@
+//! What is worth a line in the log: one variant for each thing, so that tests can ask for it by name.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::error::Refusal;
+use crate::event::View;
+use crate::heartbeat::Event;
+use crate::ids::{Caller, ConsumerId, RequestId};
+use crate::logmask::Subject;
+use crate::name::printable;
+use crate::nodeman::{Address, FenceMethod};
+
+/// How much it matters.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Level {
+    /// Only for those who ask for the subject.
+    Debug,
+    /// Normal life.
+    Info,
+    /// Somebody was refused, or will be surprised.
+    Warning,
+}
+
+/// A line for the log.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Note {
+    /// A call was refused: which, on what, with which value, by which rule.
+    Refused {
+        /// Of which tree.
+        view: View,
+        /// The call: `mkdir`, `store` ...
+        call: &'static str,
+        /// The item, from the root.
+        path: Vec<u8>,
+        /// What was to be stored or linked.
+        value: Option<Vec<u8>>,
+        /// The rule.
+        refusal: Refusal,
+        /// By whom.
+        caller: Caller,
+    },
+    /// A consumer could not be registered.
+    NotSubscribed {
+        /// The region it wanted.
+        region: Option<Vec<u8>>,
+        /// The rule.
+        refusal: Refusal,
+    },
+    /// `ocfs2: Changing fence method to ...`
+    FenceMethod(FenceMethod),
+    /// `o2hb: Heartbeat mode set to ...`: local or global, of the disk method.
+    DiskMode(&'static str),
+    /// Another heartbeat method is active.
+    Method(&'static str),
+    /// The stack listens for other nodes.
+    Listening(Address, u16),
+    /// An event was queued.
+    Event(Event),
+    /// A consumer took too long and has been struck off.
+    Expelled(ConsumerId, Event),
+    /// An answer came that nobody waited for: ignored.
+    Stale(RequestId),
+}
+
+impl Note {
+    /// Its subject in `logmask`.
+    pub fn subject(&self) -> Subject {
+        match self {
+            Self::Event(_) => Subject::HEARTBEAT,
+            Self::Expelled(..) | Self::Stale(_) => Subject::ERROR,
+            Self::Refused { .. }
+            | Self::NotSubscribed { .. }
+            | Self::FenceMethod(_)
+            | Self::DiskMode(_)
+            | Self::Method(_)
+            | Self::Listening(..) => Subject::NOTICE,
+        }
+    }
+
+    /// How much it matters.
+    pub fn level(&self) -> Level {
+        match self {
+            Self::Event(_) => Level::Debug,
+            Self::FenceMethod(_) | Self::DiskMode(_) | Self::Method(_) | Self::Listening(..) => Level::Info,
+            Self::Refused { .. } | Self::NotSubscribed { .. } | Self::Expelled(..) | Self::Stale(_) => {
+                Level::Warning
+            }
+        }
+    }
+}
+
+/// A value as one short word of a log line.
+fn quoted(value: &[u8]) -> String {
+    const SHOWN: usize = 80;
+    match value.get(..SHOWN) {
+        Some(head) if value.len() > SHOWN => {
+            alloc::format!("\"{}...\" ({} bytes)", printable(head), value.len())
+        }
+        _ => alloc::format!("\"{}\"", printable(value)),
+    }
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused { view, call, path, value, refusal, caller } => {
+                write!(f, "{call} {}", printable(path))?;
+                if let Some(value) = value {
+                    write!(f, " {}", quoted(value))?;
+                }
+                write!(f, ": {refusal}, for pid {} uid {}", caller.pid, caller.uid)?;
+                match view {
+                    View::Config => Ok(()),
+                    View::Sysfs => f.write_str(", in sysfs"),
+                    View::Debugfs => f.write_str(", in debugfs"),
+                }
+            }
+            Self::NotSubscribed { region: Some(region), refusal } => {
+                write!(f, "hold of region {}: {refusal}", quoted(region))
+            }
+            Self::NotSubscribed { region: None, refusal } => write!(f, "watch: {refusal}"),
+            Self::FenceMethod(method) => write!(f, "ocfs2: Changing fence method to {}", method.word()),
+            Self::DiskMode(word) => write!(f, "o2hb: Heartbeat mode set to {word}"),
+            Self::Method(name) => write!(f, "o2hb: heartbeat method {name} is active"),
+            Self::Listening(address, port) => write!(f, "o2net: listening on {address}:{port}"),
+            Self::Event(event) => write!(f, "o2hb: {event}"),
+            Self::Expelled(consumer, event) => {
+                write!(
+                    f,
+                    "o2hb: consumer {} took too long with event {} ({event}): struck off",
+                    consumer.0, event.number
+                )
+            }
+            Self::Stale(request) => write!(f, "an answer to request {} came too late: ignored", request.0),
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! The o2cb tree described to the tree engine: which kind of directory belongs to which part of the stack.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use crate::debugfs;
+use crate::error::Refusal;
+use crate::event::Action;
+use crate::heartbeat::{Heartbeat, NodeName, Surroundings, Want};
+use crate::ids::{ItemId, RequestId};
+use crate::logmask::LogMask;
+use crate::name::Name;
+use crate::nodeman::{CLUSTER, Effect, NODE, NODES, NodeManager};
+use crate::note::Note;
+use crate::sysfs;
+use crate::text::line;
+use crate::tree::{Attribute, Context, Items, Kind, Made, Stored, Subsystem};
+
+/// `cluster/` as kernel 6.1 has it.
+static MAINLINE: Kind = Kind { name: "cluster group", makes: true, links: false, attributes: &[] };
+
+/// `cluster/` with the choice of methods.
+static CLUSTERS: Kind = Kind {
+    name: "cluster group",
+    makes: true,
+    links: false,
+    attributes: &[Attribute::read_write("heartbeat_mode"), Attribute::read_only("heartbeat_available_modes")],
+};
+
+/// A store that waits for the driver.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Waiting {
+    /// The item whose attribute is being stored.
+    pub(crate) item: ItemId,
+    /// What the store will return if all goes well.
+    pub(crate) length: usize,
+}
+
+/// Node manager, heartbeat and log mask: all that answers for directories of the trees.
+#[derive(Debug, Default)]
+pub(crate) struct Stack {
+    pub(crate) nodes: NodeManager,
+    pub(crate) heartbeat: Heartbeat,
+    pub(crate) logmask: LogMask,
+    pub(crate) cluster_stack: sysfs::ClusterStack,
+    /// Region of each region directory in debugfs.
+    pub(crate) debug_regions: BTreeMap<ItemId, ItemId>,
+    /// Regions that came (true) or went since the engine looked.
+    pub(crate) regions_changed: Vec<(ItemId, bool)>,
+    /// Stores that wait for the driver, by request.
+    pub(crate) waiting: BTreeMap<RequestId, Waiting>,
+    /// What these calls want done; the engine puts it behind its own actions.
+    pub(crate) actions: Vec<Action>,
+}
+
+/// The kind of `cluster/`.
+pub(crate) fn root(mainline: bool) -> Made {
+    Made::plain(if mainline { &MAINLINE } else { &CLUSTERS })
+}
+
+impl Stack {
+    pub(crate) fn note(&mut self, note: Note) {
+        if self.logmask.shows(note.subject()) {
+            self.actions.push(Action::Note(note));
+        }
+    }
+
+    /// A write to `heartbeat_mode`, in whichever tree.
+    pub(crate) fn select_method(&mut self, data: &[u8]) -> Result<(), Refusal> {
+        let name = self.heartbeat.select(data, self.nodes.cluster().is_some())?;
+        self.note(Note::Method(name));
+        Ok(())
+    }
+
+    pub(crate) fn show_modes(&self, attribute: usize, out: &mut Vec<u8>) {
+        match attribute {
+            0 => line(out, self.heartbeat.active_name().unwrap_or_default()),
+            _ => self.heartbeat.available().for_each(|name| line(out, name)),
+        }
+    }
+
+    /// The active method with its surroundings, and then what it wants.
+    fn method<T>(
+        &mut self,
+        cx: &Context<'_>,
+        call: impl FnOnce(&mut dyn crate::heartbeat::Method, Surroundings<'_>) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        let mut wants = Vec::new();
+        let events = self.heartbeat.layer.delivery.next_number();
+        let (method, layer) = self.heartbeat.active_mut().ok_or(Refusal::NoMethod)?;
+        let Context { now, caller, request, .. } = *cx;
+        let at = Surroundings { layer, nodes: &self.nodes, now, caller, request, wants: &mut wants };
+        let result = call(method, at)?;
+        let queued: Vec<_> = self.heartbeat.layer.delivery.queued_from(events).cloned().collect();
+        queued.into_iter().for_each(|event| self.note(Note::Event(event)));
+        for want in wants {
+            match want {
+                Want::OpenDevice { request, descriptor, .. } => {
+                    self.actions.push(Action::OpenDevice { request, caller, descriptor });
+                }
+                Want::ModeSet(word) => self.note(Note::DiskMode(word)),
+            }
+        }
+        Ok(result)
+    }
+
+    /// Whether `item` is a region (and not the group above it).
+    fn region(&self, item: ItemId) -> Option<ItemId> {
+        self.heartbeat.layer.by_id(item).map(|region| region.id)
+    }
+
+    fn after(&mut self, cx: &Context<'_>, item: ItemId, effect: Effect, length: usize) -> Stored {
+        match effect {
+            Effect::None => {}
+            Effect::FenceMethod(method) => self.note(Note::FenceMethod(method)),
+            Effect::StopListening => self.actions.push(Action::StopListening),
+            Effect::Listen(address, port) => {
+                self.waiting.insert(cx.request, Waiting { item, length });
+                self.actions.push(Action::Listen { request: cx.request, address, port });
+                return Stored::Later;
+            }
+        }
+        Stored::Done
+    }
+}
+
+impl Subsystem for Stack {
+    fn make(&mut self, cx: &Context<'_>, parent: ItemId, name: &Name, id: ItemId) -> Result<Made, Refusal> {
+        let kind = kind(cx.items, parent)?;
+        if kind.is(&CLUSTERS) || kind.is(&MAINLINE) {
+            if self.nodes.cluster().is_some() {
+                return Err(Refusal::SecondCluster);
+            }
+            let heartbeat = self.heartbeat.active().ok_or(Refusal::NoMethod)?.group();
+            self.nodes.make_cluster(id, name)?;
+            let groups = Vec::from([("node", Made::plain(&NODES)), ("heartbeat", Made::plain(heartbeat))]);
+            return Ok(Made { kind: &CLUSTER, groups });
+        }
+        if kind.is(&NODES) {
+            self.nodes.make_node(id, name)?;
+            return Ok(Made::plain(&NODE));
+        }
+        let region = self.method(cx, |method, at| {
+            method.make_region(at, id, name)?;
+            Ok(method.region())
+        })?;
+        self.heartbeat.region_made(id, name);
+        self.regions_changed.push((id, true));
+        Ok(Made::plain(region))
+    }
+
+    fn drop_item(&mut self, cx: &Context<'_>, item: ItemId) {
+        if let Some(region) = self.region(item) {
+            // Dropping cannot be refused.
+            let _ = self.method(cx, |method, at| {
+                method.drop_region(at, region);
+                Ok(())
+            });
+            self.heartbeat.region_dropped(region);
+            self.regions_changed.push((region, false));
+        } else if self.nodes.drop_item(item) {
+            self.actions.push(Action::StopListening);
+        }
+    }
+
+    fn show(
+        &mut self,
+        cx: &Context<'_>,
+        item: ItemId,
+        attribute: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Refusal> {
+        let kind = kind(cx.items, item)?;
+        if kind.is(&CLUSTER) {
+            self.nodes.show_cluster(attribute, out)
+        } else if kind.is(&NODE) {
+            self.nodes.show_node(item, attribute, out)
+        } else if kind.is(&CLUSTERS) {
+            self.show_modes(attribute, out);
+            Ok(())
+        } else if sysfs::owns(kind) {
+            sysfs::show(self, kind, attribute, out)
+        } else if debugfs::owns(kind) {
+            debugfs::show(self, item, attribute, out)
+        } else {
+            let method = self.heartbeat.active().ok_or(Refusal::Gone)?;
+            method.show(self.region(item), attribute, out)
+        }
+    }
+
+    fn store(
+        &mut self,
+        cx: &Context<'_>,
+        item: ItemId,
+        attribute: usize,
+        data: &[u8],
+    ) -> Result<Stored, Refusal> {
+        let kind = kind(cx.items, item)?;
+        if kind.is(&CLUSTER) {
+            let effect = self.nodes.store_cluster(attribute, data)?;
+            Ok(self.after(cx, item, effect, data.len()))
+        } else if kind.is(&NODE) {
+            let effect = self.nodes.store_node(item, attribute, data)?;
+            Ok(self.after(cx, item, effect, data.len()))
+        } else if kind.is(&CLUSTERS) {
+            self.select_method(data).map(|()| Stored::Done)
+        } else if sysfs::owns(kind) {
+            sysfs::store(self, kind, attribute, data).map(|()| Stored::Done)
+        } else if debugfs::owns(kind) {
+            Err(Refusal::ReadOnly)
+        } else {
+            let region = self.region(item);
+            let stored = self.method(cx, |method, at| method.store(at, region, attribute, data))?;
+            if stored == Stored::Later {
+                self.waiting.insert(cx.request, Waiting { item, length: data.len() });
+            }
+            Ok(stored)
+        }
+    }
+
+    fn allow_link(&mut self, cx: &Context<'_>, source: ItemId, target: ItemId) -> Result<(), Refusal> {
+        let region = self.region(source).ok_or(Refusal::NoLinksHere)?;
+        // There is one cluster at a time, so a node is a node of the region's cluster.
+        let node = self.nodes.node(target).ok_or(Refusal::LinkNotToNode)?;
+        let (name, num) = (node.name.clone(), node.num);
+        self.method(cx, |method, at| method.allow_link(at, region, &name, num))
+    }
+
+    fn drop_link(&mut self, cx: &Context<'_>, source: ItemId, target: ItemId) {
+        let node = self
+            .nodes
+            .node(target)
+            .and_then(|node| Some(NodeName { num: node.num?, name: node.name.clone() }));
+        if let (Some(region), Some(node)) = (self.region(source), node) {
+            // Dropping cannot be refused.
+            let _ = self.method(cx, |method, at| {
+                method.drop_link(at, region, node);
+                Ok(())
+            });
+        }
+    }
+}
+
+fn kind(items: &Items, item: ItemId) -> Result<&'static Kind, Refusal> {
+    items.kind(item).ok_or(Refusal::Gone)
+}

@@ -1,0 +1,67 @@
+//! The state of the stack, to read.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::heartbeat::NodeName;
+use crate::ids::{ItemId, NodeNum, NodeSet};
+use crate::name::Name;
+use crate::nodeman::{Address, FenceMethod};
+
+/// Everything that a person asks for first.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Status {
+    /// The active heartbeat method.
+    pub method: Option<&'static str>,
+    /// All registered methods.
+    pub methods: Vec<&'static str>,
+    /// The cluster, if there is one.
+    pub cluster: Option<ClusterStatus>,
+    /// All regions, oldest first.
+    pub regions: Vec<RegionStatus>,
+    /// How many consumers are registered.
+    pub consumers: usize,
+}
+
+/// The cluster and its nodes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ClusterStatus {
+    /// Its name.
+    pub name: Name,
+    /// What a fence does.
+    pub fence_method: FenceMethod,
+    /// Its nodes, oldest first.
+    pub nodes: Vec<NodeStatus>,
+    /// Who is up in at least one region.
+    pub up: NodeSet,
+}
+
+/// A node.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NodeStatus {
+    /// Its name.
+    pub name: Name,
+    /// Its number, once set.
+    pub num: Option<NodeNum>,
+    /// Its address, once set.
+    pub address: Option<Address>,
+    /// Its port, once set.
+    pub port: Option<u16>,
+    /// Whether it is this machine.
+    pub local: bool,
+}
+
+/// A region and who is up in it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RegionStatus {
+    /// Its directory.
+    pub id: ItemId,
+    /// Its name.
+    pub name: Name,
+    /// The method that made it.
+    pub method: &'static str,
+    /// Consumers that hold it.
+    pub holds: u32,
+    /// Who is up, by number, and since when (wall clock since 1970).
+    pub up: Vec<(NodeName, Duration)>,
+}

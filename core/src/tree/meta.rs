@@ -1,0 +1,114 @@
+//! What stat(2) shows, and what chmod, chown and utimes change.
+
+use core::time::Duration;
+
+use crate::ids::ItemId;
+
+/// Something that has an inode.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Object {
+    /// A directory.
+    Dir(ItemId),
+    /// The attribute of a directory with this number in its kind.
+    Attribute(ItemId, u8),
+    /// A symbolic link.
+    Link(ItemId),
+}
+
+/// Kind of inode.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FileType {
+    /// Directory.
+    Directory,
+    /// Regular file: an attribute.
+    File,
+    /// Symbolic link.
+    Symlink,
+}
+
+impl Object {
+    /// Its kind of inode.
+    pub fn file_type(self) -> FileType {
+        match self {
+            Self::Dir(_) => FileType::Directory,
+            Self::Attribute(..) => FileType::File,
+            Self::Link(_) => FileType::Symlink,
+        }
+    }
+}
+
+/// Owner and group.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Owner {
+    /// User.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
+
+/// What an inode remembers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Meta {
+    /// Permission bits with set-id and sticky bits.
+    pub mode: u16,
+    /// Owner and group.
+    pub owner: Owner,
+    /// Last access, since 1970.
+    pub atime: Duration,
+    /// Last change of contents, since 1970.
+    pub mtime: Duration,
+    /// Last change of the inode, since 1970.
+    pub ctime: Duration,
+}
+
+impl Meta {
+    pub(crate) fn new(mode: u16, owner: Owner, unix: Duration) -> Self {
+        Self { mode, owner, atime: unix, mtime: unix, ctime: unix }
+    }
+
+    pub(crate) fn touch(&mut self, unix: Duration) {
+        self.mtime = unix;
+        self.ctime = unix;
+    }
+}
+
+/// Everything stat(2) shows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Attr {
+    /// Whose.
+    pub object: Object,
+    /// Mode, owner, times.
+    pub meta: Meta,
+    /// Links: 2 and one for each child directory; 1 for anything else.
+    pub nlink: u32,
+    /// 4096 for an attribute, 0 otherwise.
+    pub size: u64,
+}
+
+/// chmod, chown, utimes, truncate in one, as FUSE brings them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct SetAttr {
+    /// New permission bits.
+    pub mode: Option<u16>,
+    /// New owner.
+    pub uid: Option<u32>,
+    /// New group.
+    pub gid: Option<u32>,
+    /// New time of access, since 1970.
+    pub atime: Option<Duration>,
+    /// New time of change, since 1970.
+    pub mtime: Option<Duration>,
+    /// New length: accepted and without effect on an attribute.
+    pub size: Option<u64>,
+}
+
+impl SetAttr {
+    pub(crate) fn apply(&self, meta: &mut Meta, unix: Duration) {
+        meta.mode = self.mode.map_or(meta.mode, |mode| mode & 0o7777);
+        meta.owner.uid = self.uid.unwrap_or(meta.owner.uid);
+        meta.owner.gid = self.gid.unwrap_or(meta.owner.gid);
+        meta.atime = self.atime.unwrap_or(meta.atime);
+        meta.mtime = self.mtime.unwrap_or(meta.mtime);
+        meta.ctime = unix;
+    }
+}

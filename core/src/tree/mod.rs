@@ -1,0 +1,240 @@
+//! configfs: groups, default groups, items, attributes, links, dependents.
+//!
+//! It knows nothing of o2cb. A [`Subsystem`] describes kinds of directories and is asked at show, store,
+//! make, drop, allow_link and drop_link. Behaviour after `spec/configfs.md`; where that is silent, after a
+//! kernel that was asked (tests/conformance).
+
+mod detach;
+mod items;
+mod meta;
+mod ops;
+mod schema;
+#[cfg(test)]
+mod tests;
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+pub use self::items::Items;
+use self::items::{Dir, Entry, Link};
+pub use self::meta::{Attr, FileType, Meta, Object, Owner, SetAttr};
+pub use self::ops::{Answer, Described, DirEntry, Forbidden, Op, Outcome};
+pub use self::schema::{Asked, Attribute, Context, Kind, Made, Stored, Subsystem};
+use crate::error::Refusal;
+use crate::ids::{ItemId, RequestId};
+use crate::name::Name;
+use crate::time::Now;
+
+static ROOT: Kind = Kind { name: "root", makes: false, links: false, attributes: &[] };
+
+/// Something about the tree that whoever caches it must hear.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Change {
+    /// A directory or link has come.
+    Added {
+        /// Where.
+        parent: ItemId,
+        /// Under which name.
+        name: Name,
+    },
+    /// A directory or link has gone, with its attributes and default groups.
+    Removed {
+        /// From where.
+        parent: ItemId,
+        /// Under which name.
+        name: Name,
+        /// What it was, and every directory that went with it.
+        items: Vec<ItemId>,
+    },
+    /// Mode, owner or times of an object changed.
+    Touched(Object),
+}
+
+/// One tree of directories, from its root.
+#[derive(Debug)]
+pub struct Tree {
+    items: Items,
+    next: u64,
+    owner: Owner,
+    /// What st_size says of an attribute.
+    attribute_size: u64,
+    /// Stores that go on, with the fragment that they keep.
+    stores: BTreeMap<RequestId, ItemId>,
+    /// Removals that wait for those.
+    parked: BTreeMap<ItemId, RequestId>,
+    changes: Vec<Change>,
+}
+
+impl Tree {
+    /// An empty tree. Everything in it belongs to `owner` until chown; attributes show `attribute_size`.
+    pub fn new(owner: Owner, attribute_size: u64, now: Now) -> Self {
+        let mut tree = Self {
+            items: Items::default(),
+            next: ItemId::ROOT.0 + 1,
+            owner,
+            attribute_size,
+            stores: BTreeMap::new(),
+            parked: BTreeMap::new(),
+            changes: Vec::new(),
+        };
+        tree.items.entries.insert(ItemId::ROOT, Entry::Dir(tree.new_dir(None, None, &ROOT, true, now)));
+        tree
+    }
+
+    /// The entries, to read.
+    pub fn items(&self) -> &Items {
+        &self.items
+    }
+
+    /// Adds a directory that is not made by mkdir and that rmdir refuses: a subsystem, or a directory that
+    /// the stack itself shows. Default groups come with it.
+    pub fn add(&mut self, parent: ItemId, name: &str, made: &Made, now: Now) -> Result<ItemId, Refusal> {
+        self.add_bytes(parent, name.as_bytes(), made, now)
+    }
+
+    /// The same with a name that need not be UTF-8.
+    pub fn add_bytes(
+        &mut self,
+        parent: ItemId,
+        name: &[u8],
+        made: &Made,
+        now: Now,
+    ) -> Result<ItemId, Refusal> {
+        let name = Name::new(name)?;
+        self.vacant(parent, &name)?;
+        Ok(self.insert_dir(parent, name, made, true, now))
+    }
+
+    /// Takes away a directory that [`add`](Self::add) added, with all below it.
+    pub fn take_away(&mut self, item: ItemId, now: Now) {
+        self.remove_entry(item, now);
+    }
+
+    /// Pins an item: rmdir gives EBUSY until as many [`undepend`](Self::undepend) (`configfs_depend_item`).
+    pub fn depend(&mut self, item: ItemId) -> Result<(), Refusal> {
+        let dir = self.items.dir_mut(item)?;
+        if dir.dropping {
+            return Err(Refusal::Gone);
+        }
+        dir.dependents += 1;
+        Ok(())
+    }
+
+    /// Lets go of one pin.
+    pub fn undepend(&mut self, item: ItemId) {
+        if let Ok(dir) = self.items.dir_mut(item) {
+            dir.dependents = dir.dependents.saturating_sub(1);
+        }
+    }
+
+    /// How often an item is pinned.
+    pub fn dependents(&self, item: ItemId) -> u32 {
+        self.items.dir(item).map_or(0, |dir| dir.dependents)
+    }
+
+    /// What changed since the last call.
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        core::mem::take(&mut self.changes)
+    }
+
+    fn vacant(&self, parent: ItemId, name: &Name) -> Result<(), Refusal> {
+        self.items.dir(parent)?;
+        match self.items.child(parent, name.as_bytes()) {
+            Some(_) => Err(Refusal::NameExists),
+            None => Ok(()),
+        }
+    }
+
+    fn new_dir(
+        &self,
+        parent: Option<ItemId>,
+        name: Option<Name>,
+        kind: &'static Kind,
+        default: bool,
+        now: Now,
+    ) -> Dir {
+        Dir {
+            name,
+            parent,
+            kind,
+            default,
+            by_name: BTreeMap::new(),
+            by_age: BTreeSet::new(),
+            subdirs: 0,
+            born: now.unix,
+            meta: Meta::new(0o755, self.owner, now.unix),
+            attribute_meta: BTreeMap::new(),
+            dependents: 0,
+            linked_by: 0,
+            dropping: false,
+        }
+    }
+
+    fn next_id(&self) -> ItemId {
+        ItemId(self.next)
+    }
+
+    /// The parent exists and has no such name: callers have looked.
+    fn insert_dir(&mut self, parent: ItemId, name: Name, made: &Made, default: bool, now: Now) -> ItemId {
+        let dir = self.new_dir(Some(parent), Some(name.clone()), made.kind, default, now);
+        let id = self.insert(parent, name, Entry::Dir(dir), now);
+        for (name, group) in &made.groups {
+            if let Ok(name) = Name::new(name.as_bytes()) {
+                self.insert_dir(id, name, group, true, now);
+            }
+        }
+        id
+    }
+
+    fn insert_link(&mut self, parent: ItemId, name: Name, target: ItemId, now: Now) -> ItemId {
+        let meta = Meta::new(0o777, self.owner, now.unix);
+        if let Ok(dir) = self.items.dir_mut(target) {
+            dir.linked_by += 1;
+        }
+        self.insert(parent, name.clone(), Entry::Link(Link { name, parent, target, meta }), now)
+    }
+
+    fn insert(&mut self, parent: ItemId, name: Name, entry: Entry, now: Now) -> ItemId {
+        let id = self.next_id();
+        self.next += 1;
+        if let Ok(dir) = self.items.dir_mut(parent) {
+            dir.by_name.insert(name.clone(), id);
+            dir.by_age.insert(id);
+            dir.subdirs += u32::from(matches!(entry, Entry::Dir(_)));
+            dir.meta.touch(now.unix);
+        }
+        self.items.entries.insert(id, entry);
+        self.changes.push(Change::Added { parent, name });
+        id
+    }
+
+    /// Takes an entry out of its directory, with everything below it.
+    fn remove_entry(&mut self, id: ItemId, now: Now) {
+        let (Some(parent), Some(name)) = (self.items.parent(id), self.items.name(id).cloned()) else {
+            return;
+        };
+        let is_dir = matches!(self.items.object(id), Object::Dir(_));
+        if let Ok(dir) = self.items.dir_mut(parent) {
+            dir.by_name.remove(&name);
+            dir.by_age.remove(&id);
+            dir.subdirs -= u32::from(is_dir);
+            dir.meta.touch(now.unix);
+        }
+        let mut items = Vec::new();
+        self.forget(id, &mut items);
+        self.changes.push(Change::Removed { parent, name, items });
+    }
+
+    fn forget(&mut self, id: ItemId, gone: &mut Vec<ItemId>) {
+        gone.push(id);
+        match self.items.entries.remove(&id) {
+            Some(Entry::Dir(dir)) => dir.by_age.iter().for_each(|child| self.forget(*child, gone)),
+            Some(Entry::Link(link)) => {
+                if let Ok(target) = self.items.dir_mut(link.target) {
+                    target.linked_by = target.linked_by.saturating_sub(1);
+                }
+            }
+            None => {}
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! How a subsystem describes its part of the tree, and what the tree asks of it.
+
+use alloc::vec::Vec;
+
+use super::items::Items;
+use crate::error::Refusal;
+use crate::ids::{Caller, ItemId, RequestId};
+use crate::name::Name;
+use crate::time::Now;
+
+/// A kind of directory (`config_item_type`). Kinds are statics and compared by address.
+#[derive(Debug)]
+pub struct Kind {
+    /// What it is, for the log: `cluster`, `node` ...
+    pub name: &'static str,
+    /// Whether mkdir makes something in it; then [`Subsystem::make`] is asked (make_item, make_group).
+    pub makes: bool,
+    /// Whether symlinks may stand in it; then [`Subsystem::allow_link`] is asked.
+    pub links: bool,
+    /// Its files, in the order of declaration.
+    pub attributes: &'static [Attribute],
+}
+
+impl Kind {
+    /// Is it this very kind?
+    pub fn is(&'static self, other: &'static Self) -> bool {
+        core::ptr::eq(self, other)
+    }
+
+    /// Number of the attribute called `name`.
+    pub fn attribute(&self, name: &[u8]) -> Option<usize> {
+        self.attributes.iter().position(|attribute| attribute.name.as_bytes() == name)
+    }
+}
+
+/// A file of a directory (`configfs_attribute`).
+#[derive(Debug)]
+pub struct Attribute {
+    /// File name.
+    pub name: &'static str,
+    /// Permission bits; where no read (write) bit is set there is no show (store).
+    pub mode: u16,
+}
+
+impl Attribute {
+    /// Show and store, 0644.
+    pub const fn read_write(name: &'static str) -> Self {
+        Self { name, mode: 0o644 }
+    }
+
+    /// Show only, 0444.
+    pub const fn read_only(name: &'static str) -> Self {
+        Self { name, mode: 0o444 }
+    }
+}
+
+/// A directory with what comes with it: the result of make, and the description of a default group.
+#[derive(Debug)]
+pub struct Made {
+    /// Its kind.
+    pub kind: &'static Kind,
+    /// Default groups below it, in the order in which they are added.
+    pub groups: Vec<(&'static str, Made)>,
+}
+
+impl Made {
+    /// A directory without default groups.
+    pub fn plain(kind: &'static Kind) -> Self {
+        Self { kind, groups: Vec::new() }
+    }
+}
+
+/// When and for whom a subsystem is asked, and the tree as it stands.
+#[derive(Debug)]
+pub struct Context<'a> {
+    /// The tree before the change.
+    pub items: &'a Items,
+    /// The time of the request.
+    pub now: Now,
+    /// Who asks.
+    pub caller: Caller,
+    /// Under which name an answer that comes later must be given.
+    pub request: RequestId,
+}
+
+/// One call's surroundings: when, for whom, under which name an answer that comes later is given.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Asked {
+    /// The time of the call.
+    pub now: Now,
+    /// Who asks.
+    pub caller: Caller,
+    /// The call's name.
+    pub request: RequestId,
+}
+
+impl Asked {
+    pub(super) fn context(self, items: &Items) -> Context<'_> {
+        let Self { now, caller, request } = self;
+        Context { items, now, caller, request }
+    }
+}
+
+/// How a store ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stored {
+    /// Taken; the caller gets the length.
+    Done,
+    /// Still going on; [`Tree::finish_store`](super::Tree::finish_store) ends it. Until then the item is
+    /// not removed.
+    Later,
+}
+
+/// The part of a tree that a subsystem answers for (`configfs_group_operations` and its neighbours).
+///
+/// Every refusal must leave the subsystem as it was.
+pub trait Subsystem {
+    /// mkdir of `name` in `parent`, whose kind makes something; the new directory will be `id`.
+    fn make(&mut self, cx: &Context<'_>, parent: ItemId, name: &Name, id: ItemId) -> Result<Made, Refusal>;
+
+    /// `item`, made by [`make`](Self::make), is going away with its default groups. It is still in the tree.
+    fn drop_item(&mut self, cx: &Context<'_>, item: ItemId);
+
+    /// Appends the text of an attribute to `out`.
+    fn show(
+        &mut self,
+        cx: &Context<'_>,
+        item: ItemId,
+        attribute: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Refusal>;
+
+    /// Takes a new value: at most 4095 bytes, as one write(2) brought them.
+    fn store(
+        &mut self,
+        cx: &Context<'_>,
+        item: ItemId,
+        attribute: usize,
+        data: &[u8],
+    ) -> Result<Stored, Refusal>;
+
+    /// May `source`, whose kind has links, point at the directory `target`?
+    fn allow_link(&mut self, cx: &Context<'_>, source: ItemId, target: ItemId) -> Result<(), Refusal>;
+
+    /// A link from `source` to `target` is going away.
+    fn drop_link(&mut self, cx: &Context<'_>, source: ItemId, target: ItemId);
+}

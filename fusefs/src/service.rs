@@ -1,0 +1,14 @@
+//! What stands behind a mount.
+
+use uo2cb_core::tree::{Answer, Op};
+use uo2cb_core::{Caller, Refusal, View};
+
+/// Takes the answer of a call, perhaps on another thread and much later.
+pub type Respond = Box<dyn FnOnce(Result<Answer, Refusal>) + Send>;
+
+/// Carries out calls on trees.
+pub trait Service: Send + Sync + 'static {
+    /// Carries out one call. `respond` is called exactly once, at once or when the answer is known; the
+    /// calling thread must not be held until then.
+    fn call(&self, view: View, caller: Caller, op: Op<'_>, respond: Respond);
+}
