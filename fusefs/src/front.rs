@@ -1,0 +1,428 @@
+//! The calls of FUSE, translated: nothing is decided here.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime};
+
+use fuser::{
+    BsdFileFlags, Errno, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, InitFlags, KernelConfig,
+    LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty,
+    ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+};
+use uo2cb_core::tree::{Answer, Attr, DirEntry, Forbidden, Object, Op};
+use uo2cb_core::{Refusal, View};
+
+use crate::cache::{Known, Teller, time_to_live};
+use crate::convert::{self, Wish, caller, errno};
+use crate::handle::Handles;
+use crate::inode;
+use crate::service::Service;
+use crate::target::Targets;
+
+/// Everything that an answer may need, also when it comes after the call has returned.
+pub(crate) struct Shared {
+    pub(crate) handles: Handles,
+    pub(crate) known: Arc<Known>,
+    pub(crate) teller: OnceLock<Arc<Teller>>,
+    ttl: Duration,
+}
+
+impl Shared {
+    fn file_attr(&self, attr: &Attr) -> fuser::FileAttr {
+        let mut file = convert::attr(attr);
+        if let Some(size) = self.handles.size(file.ino.0) {
+            file.size = size;
+        }
+        file
+    }
+}
+
+/// One mounted view.
+pub(crate) struct Front {
+    view: View,
+    service: Arc<dyn Service>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) targets: Arc<Targets>,
+}
+
+impl Front {
+    pub(crate) fn new(view: View, service: Arc<dyn Service>) -> Self {
+        let shared = Shared {
+            handles: Handles::default(),
+            known: Arc::default(),
+            teller: OnceLock::new(),
+            ttl: time_to_live(view),
+        };
+        let targets = Arc::new(Targets::new(view, service.clone()));
+        Self { view, service, shared: Arc::new(shared), targets }
+    }
+
+    fn call(
+        &self,
+        request: &Request,
+        op: Op<'_>,
+        respond: impl FnOnce(&Shared, Result<Answer, Refusal>) + Send + 'static,
+    ) {
+        let shared = self.shared.clone();
+        let respond = Box::new(move |result| respond(&shared, result));
+        self.service.call(self.view, caller(request), op, respond);
+    }
+
+    /// A call whose answer is a new or found entry.
+    fn entry(&self, request: &Request, op: Op<'_>, reply: ReplyEntry) {
+        self.call(request, op, move |shared, result| match result {
+            Ok(Answer::Attr(attr)) => {
+                shared.known.looked_up(&attr);
+                reply.entry(&shared.ttl, &shared.file_attr(&attr), Generation(0));
+            }
+            Ok(_) => reply.error(Errno::EIO),
+            Err(refusal) => reply.error(errno(refusal)),
+        });
+    }
+
+    fn done(&self, request: &Request, op: Op<'_>, reply: ReplyEmpty) {
+        self.call(request, op, move |_, result| match result {
+            Ok(_) => reply.ok(),
+            Err(refusal) => reply.error(errno(refusal)),
+        });
+    }
+
+    fn forbidden(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        call: Forbidden,
+        reply: ReplyEntry,
+    ) {
+        let op = Op::Forbidden { dir: inode::item(parent.0), name: name.as_bytes(), call };
+        self.entry(request, op, reply);
+    }
+}
+
+/// The part of a text that a read of `size` bytes at `offset` gets.
+fn part(text: &[u8], offset: u64, size: u32) -> &[u8] {
+    let from = usize::try_from(offset).unwrap_or(usize::MAX).min(text.len());
+    let to = from.saturating_add(size as usize).min(text.len());
+    &text[from..to]
+}
+
+impl Filesystem for Front {
+    fn init(&mut self, _: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
+        // Old kernels lack some of these, at the price of more requests.
+        for wanted in [InitFlags::FUSE_ATOMIC_O_TRUNC, InitFlags::FUSE_PARALLEL_DIROPS] {
+            let _ = config.add_capabilities(wanted);
+        }
+        // One store is at most a page; what is longer is cut in any case.
+        let _ = config.set_max_write(64 * 1024);
+        Ok(())
+    }
+
+    fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        self.entry(request, Op::Lookup { dir: inode::item(parent.0), name: name.as_bytes() }, reply);
+    }
+
+    fn forget(&self, _: &Request, ino: INodeNo, lookups: u64) {
+        self.shared.known.forget(ino.0, lookups);
+    }
+
+    fn getattr(&self, request: &Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
+        self.call(request, Op::Stat(inode::object(ino.0)), move |shared, result| {
+            let removed = |refusal| match refusal {
+                Refusal::Gone => shared.known.removed(ino.0).map(Answer::Attr).ok_or(refusal),
+                _ => Err(refusal),
+            };
+            match result.or_else(removed) {
+                Ok(Answer::Attr(attr)) => reply.attr(&shared.ttl, &shared.file_attr(&attr)),
+                Ok(_) => reply.error(Errno::EIO),
+                Err(refusal) => reply.error(errno(refusal)),
+            }
+        });
+    }
+
+    fn setattr(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        mode: Option<u32>,
+        uid: Option<u32>,
+        gid: Option<u32>,
+        size: Option<u64>,
+        atime: Option<TimeOrNow>,
+        mtime: Option<TimeOrNow>,
+        _: Option<SystemTime>,
+        _: Option<FileHandle>,
+        _: Option<SystemTime>,
+        _: Option<SystemTime>,
+        _: Option<SystemTime>,
+        _: Option<BsdFileFlags>,
+        reply: ReplyAttr,
+    ) {
+        let wish = Wish { mode, uid, gid, size, atime, mtime };
+        self.call(
+            request,
+            Op::SetAttr(inode::object(ino.0), wish.into()),
+            move |shared, result| match result {
+                Ok(Answer::Attr(attr)) => {
+                    if let Some(size) = size {
+                        shared.handles.set_size(ino.0, size);
+                    }
+                    reply.attr(&shared.ttl, &shared.file_attr(&attr));
+                }
+                Ok(_) => reply.error(Errno::EIO),
+                Err(refusal) => reply.error(errno(refusal)),
+            },
+        );
+    }
+
+    fn readlink(&self, request: &Request, ino: INodeNo, reply: ReplyData) {
+        self.call(request, Op::Readlink(inode::item(ino.0)), move |_, result| match result {
+            Ok(Answer::Text(body)) => reply.data(&body),
+            Ok(_) => reply.error(Errno::EIO),
+            Err(refusal) => reply.error(errno(refusal)),
+        });
+    }
+
+    fn mknod(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        _: u32,
+        _: u32,
+        reply: ReplyEntry,
+    ) {
+        let regular = matches!(mode & libc::S_IFMT, 0 | libc::S_IFREG);
+        let call = if regular { Forbidden::NewFile } else { Forbidden::SpecialFile };
+        self.forbidden(request, parent, name, call, reply);
+    }
+
+    fn mkdir(&self, request: &Request, parent: INodeNo, name: &OsStr, _: u32, _: u32, reply: ReplyEntry) {
+        self.entry(request, Op::Mkdir { dir: inode::item(parent.0), name: name.as_bytes() }, reply);
+    }
+
+    fn unlink(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        self.done(request, Op::Unlink { dir: inode::item(parent.0), name: name.as_bytes() }, reply);
+    }
+
+    fn rmdir(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        self.done(request, Op::Rmdir { dir: inode::item(parent.0), name: name.as_bytes() }, reply);
+    }
+
+    fn symlink(&self, request: &Request, parent: INodeNo, name: &OsStr, target: &Path, reply: ReplyEntry) {
+        let target = self.targets.resolve(request.pid(), target.as_os_str().as_bytes());
+        self.entry(request, Op::Symlink { dir: inode::item(parent.0), name: name.as_bytes(), target }, reply);
+    }
+
+    fn rename(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        _: INodeNo,
+        _: &OsStr,
+        _: RenameFlags,
+        reply: ReplyEmpty,
+    ) {
+        let dir = inode::item(parent.0);
+        self.done(request, Op::Forbidden { dir, name: name.as_bytes(), call: Forbidden::Rename }, reply);
+    }
+
+    fn link(&self, request: &Request, _: INodeNo, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        self.forbidden(request, parent, name, Forbidden::HardLink, reply);
+    }
+
+    fn create(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        _: u32,
+        _: u32,
+        _: i32,
+        reply: ReplyCreate,
+    ) {
+        let dir = inode::item(parent.0);
+        let op = Op::Forbidden { dir, name: name.as_bytes(), call: Forbidden::NewFile };
+        self.call(request, op, move |_, result| {
+            reply.error(result.err().map_or(Errno::EIO, errno));
+        });
+    }
+
+    fn open(&self, request: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        let Object::Attribute(item, attribute) = inode::object(ino.0) else {
+            return reply.error(Errno::EISDIR);
+        };
+        // Access mode 3 may do neither, as Linux has it.
+        let (read, write) = match flags.0 & libc::O_ACCMODE {
+            libc::O_RDONLY => (true, false),
+            libc::O_WRONLY => (false, true),
+            libc::O_RDWR => (true, true),
+            _ => (false, false),
+        };
+        let direct = flags.0 & libc::O_DIRECT != 0;
+        self.call(request, Op::Open { item, attribute, read, write }, move |shared, result| match result {
+            // configfs has no direct I/O.
+            Ok(_) if direct => reply.error(Errno::EINVAL),
+            Ok(_) => {
+                // Attributes are longer in stat than in read: only direct I/O believes the read.
+                reply.opened(FileHandle(shared.handles.open_file(ino.0)), FopenFlags::FOPEN_DIRECT_IO);
+            }
+            Err(refusal) => reply.error(errno(refusal)),
+        });
+    }
+
+    fn read(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        handle: FileHandle,
+        offset: u64,
+        size: u32,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        if let Some(page) = self.shared.handles.page(handle.0) {
+            return reply.data(part(&page, offset, size));
+        }
+        let Object::Attribute(item, attribute) = inode::object(ino.0) else {
+            return reply.error(Errno::EISDIR);
+        };
+        self.call(request, Op::Show { item, attribute }, move |shared, result| match result {
+            Ok(Answer::Text(text)) => {
+                reply.data(part(&text, offset, size));
+                shared.handles.set_page(handle.0, Some(text.into()));
+            }
+            Ok(_) => reply.error(Errno::EIO),
+            Err(refusal) => reply.error(errno(refusal)),
+        });
+    }
+
+    fn write(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        handle: FileHandle,
+        _: u64,
+        data: &[u8],
+        _: WriteFlags,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        reply: ReplyWrite,
+    ) {
+        let Object::Attribute(item, attribute) = inode::object(ino.0) else {
+            return reply.error(Errno::EISDIR);
+        };
+        self.call(request, Op::Store { item, attribute, data }, move |shared, result| match result {
+            Ok(Answer::Stored(length)) => {
+                shared.handles.set_page(handle.0, None);
+                reply.written(u32::try_from(length).unwrap_or(u32::MAX));
+            }
+            Ok(_) => reply.error(Errno::EIO),
+            Err(refusal) => reply.error(errno(refusal)),
+        });
+    }
+
+    fn flush(&self, _: &Request, _: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {
+        // Tells the kernel not to ask again.
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn release(
+        &self,
+        _: &Request,
+        ino: INodeNo,
+        handle: FileHandle,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        _: bool,
+        reply: ReplyEmpty,
+    ) {
+        if self.shared.handles.close_file(handle.0) {
+            if let Some(teller) = self.shared.teller.get() {
+                teller.inode(ino.0);
+            }
+        }
+        reply.ok();
+    }
+
+    fn fsync(&self, _: &Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
+        reply.error(Errno::EINVAL);
+    }
+
+    fn fsyncdir(&self, _: &Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
+        reply.error(Errno::EINVAL);
+    }
+
+    fn opendir(&self, request: &Request, ino: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+        self.call(request, Op::List(inode::item(ino.0)), move |shared, result| match result {
+            Ok(Answer::Entries(entries)) => {
+                reply.opened(FileHandle(shared.handles.open_directory(entries)), FopenFlags::empty());
+            }
+            Ok(_) => reply.error(Errno::EIO),
+            Err(refusal) => reply.error(errno(refusal)),
+        });
+    }
+
+    fn readdir(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        handle: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectory,
+    ) {
+        let parent = self.targets.parent(ino.0);
+        self.call(request, Op::List(inode::item(ino.0)), move |shared, result| match result {
+            Ok(Answer::Entries(current)) => {
+                let entries = shared.handles.entries(handle.0, offset, &current);
+                fill(&mut reply, ino.0, parent, offset, &entries, &current);
+                reply.ok();
+            }
+            Ok(_) => reply.error(Errno::EIO),
+            Err(refusal) => reply.error(errno(refusal)),
+        });
+    }
+
+    fn releasedir(&self, _: &Request, _: INodeNo, handle: FileHandle, _: OpenFlags, reply: ReplyEmpty) {
+        self.shared.handles.close_directory(handle.0);
+        reply.ok();
+    }
+
+    fn statfs(&self, _: &Request, _: INodeNo, reply: ReplyStatfs) {
+        reply.statfs(0, 0, 0, 0, 0, 4096, 255, 4096);
+    }
+
+    fn listxattr(&self, _: &Request, _: INodeNo, size: u32, reply: ReplyXattr) {
+        if size == 0 { reply.size(0) } else { reply.data(&[]) }
+    }
+}
+
+/// Entries from `offset` on, as many as fit: `.`, `..`, then those of the snapshot that are still there.
+fn fill(
+    reply: &mut ReplyDirectory,
+    ino: u64,
+    parent: u64,
+    offset: u64,
+    entries: &[DirEntry],
+    current: &[DirEntry],
+) {
+    let present: std::collections::BTreeSet<Object> = current.iter().map(|entry| entry.object).collect();
+    let dots = [(ino, "."), (parent, "..")];
+    let dots = dots.map(|(ino, name)| (ino, fuser::FileType::Directory, OsStr::new(name)));
+    let named = entries.iter().map(|entry| {
+        let kind = convert::file_type(entry.object.file_type());
+        (inode::number(entry.object), kind, OsStr::from_bytes(&entry.name))
+    });
+    let skip = usize::try_from(offset).unwrap_or(usize::MAX);
+    for (next, (ino, kind, name)) in (1u64..).zip(dots.into_iter().chain(named)).skip(skip) {
+        let gone = next > 2 && !present.contains(&inode::object(ino));
+        if !gone && reply.add(INodeNo(ino), next, kind, name) {
+            break;
+        }
+    }
+}

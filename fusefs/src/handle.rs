@@ -1,0 +1,100 @@
+//! Open files and directories: what a descriptor remembers.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use uo2cb_core::tree::DirEntry;
+
+/// An open attribute: the page that its first read filled.
+#[derive(Default)]
+struct File {
+    ino: u64,
+    /// None before the first read and after a write.
+    page: Option<Arc<[u8]>>,
+}
+
+/// An open directory: its entries when it was opened or rewound. What comes later is not seen.
+struct Directory {
+    entries: Arc<[DirEntry]>,
+    /// Whether anything was read since; then reading from the start again is a rewind.
+    started: bool,
+}
+
+#[derive(Default)]
+struct Table {
+    next: u64,
+    files: HashMap<u64, File>,
+    directories: HashMap<u64, Directory>,
+    /// Sizes that ftruncate gave: the kernel shows them while a descriptor keeps the inode.
+    sizes: HashMap<u64, u64>,
+}
+
+/// All open descriptors of a mount.
+#[derive(Default)]
+pub(crate) struct Handles(Mutex<Table>);
+
+impl Handles {
+    pub(crate) fn open_file(&self, ino: u64) -> u64 {
+        let mut table = self.0.lock();
+        table.next += 1;
+        let handle = table.next;
+        table.files.insert(handle, File { ino, page: None });
+        handle
+    }
+
+    pub(crate) fn page(&self, handle: u64) -> Option<Arc<[u8]>> {
+        self.0.lock().files.get(&handle)?.page.clone()
+    }
+
+    pub(crate) fn set_page(&self, handle: u64, page: Option<Arc<[u8]>>) {
+        if let Some(file) = self.0.lock().files.get_mut(&handle) {
+            file.page = page;
+        }
+    }
+
+    /// True when the inode forgot a size with its last descriptor: caches must hear.
+    pub(crate) fn close_file(&self, handle: u64) -> bool {
+        let mut table = self.0.lock();
+        let Some(File { ino, .. }) = table.files.remove(&handle) else { return false };
+        !table.sizes.is_empty()
+            && !table.files.values().any(|other| other.ino == ino)
+            && table.sizes.remove(&ino).is_some()
+    }
+
+    /// ftruncate: remembered while a descriptor is open.
+    pub(crate) fn set_size(&self, ino: u64, size: u64) {
+        let mut table = self.0.lock();
+        if table.files.values().any(|file| file.ino == ino) {
+            table.sizes.insert(ino, size);
+        }
+    }
+
+    pub(crate) fn size(&self, ino: u64) -> Option<u64> {
+        let table = self.0.lock();
+        if table.sizes.is_empty() { None } else { table.sizes.get(&ino).copied() }
+    }
+
+    pub(crate) fn open_directory(&self, entries: Vec<DirEntry>) -> u64 {
+        let mut table = self.0.lock();
+        table.next += 1;
+        let handle = table.next;
+        table.directories.insert(handle, Directory { entries: entries.into(), started: false });
+        handle
+    }
+
+    /// The entries as they were when the directory was opened or rewound. `current` is what is there now.
+    pub(crate) fn entries(&self, handle: u64, offset: u64, current: &[DirEntry]) -> Arc<[DirEntry]> {
+        let mut table = self.0.lock();
+        let Some(directory) = table.directories.get_mut(&handle) else { return Arc::default() };
+        if offset == 0 && directory.started {
+            directory.entries = current.into();
+        }
+        directory.started = true;
+        directory.entries.clone()
+    }
+
+    pub(crate) fn close_directory(&self, handle: u64) {
+        self.0.lock().directories.remove(&handle);
+    }
+}
