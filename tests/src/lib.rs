@@ -1,1 +1,7 @@
-//! To be filled by its first change.
+//! Conformance of the tree with a real kernel's configfs.
+//!
+//! One list of operations is run by one program, the [`probe`], in two places: inside a [`guest`] that boots a real
+//! kernel, and against a mount of ours. What both answered is compared line by line.
+
+pub mod probe;
+pub mod words;

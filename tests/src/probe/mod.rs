@@ -1,0 +1,162 @@
+//! The probe: executes operations, one a line, and prints what the system call answered.
+//!
+//! A line is a verb and its words (see [`crate::words`]), separated by one space. The answer is `ok`, `ok DATA`, the
+//! errno's name, or `?` for a line that the probe does not understand. Empty lines and lines starting with `#` have
+//! no answer. A path starting with `@` is absolute below the root of the tree, one starting with `^` lies in a
+//! scratch folder outside; any other is passed as it is, and the probe starts with the root as its current directory.
+
+mod args;
+mod clean;
+mod descriptors;
+mod errno;
+mod flags;
+mod listing;
+mod paths;
+mod status;
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::io::{BufRead as _, Write as _};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use rustix::io::Errno;
+use rustix::process::{Gid, Uid};
+use rustix::thread;
+
+use args::Args;
+
+/// Why an operation has no `ok`.
+enum Failure {
+    /// The system call failed.
+    Errno(Errno),
+    /// The line makes no sense.
+    Unknown,
+}
+
+impl From<Errno> for Failure {
+    fn from(errno: Errno) -> Self {
+        Self::Errno(errno)
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Errno::from_io_error(&error).map_or(Self::Unknown, Self::Errno)
+    }
+}
+
+/// The data of a successful operation, possibly none.
+type Answer = Result<String, Failure>;
+
+/// Runs operations against one tree; holds the descriptors that they open.
+pub struct Probe {
+    root: PathBuf,
+    scratch: PathBuf,
+    descriptors: HashMap<String, OwnedFd>,
+    streams: HashMap<String, listing::Stream>,
+    marks: HashMap<String, status::Times>,
+}
+
+impl Probe {
+    /// A probe of the tree at `root`, with `scratch` as the folder outside of it.
+    pub fn new(root: PathBuf, scratch: PathBuf) -> Self {
+        Self { root, scratch, descriptors: HashMap::new(), streams: HashMap::new(), marks: HashMap::new() }
+    }
+
+    /// Executes one line and formats its answer.
+    pub fn answer(&mut self, line: &str) -> String {
+        match self.execute(line) {
+            Ok(data) if data.is_empty() => "ok".to_owned(),
+            Ok(data) => format!("ok {data}"),
+            Err(Failure::Errno(errno)) => errno::name(errno),
+            Err(Failure::Unknown) => "?".to_owned(),
+        }
+    }
+
+    fn execute(&mut self, line: &str) -> Answer {
+        if let Some(rest) = line.strip_prefix("as ") {
+            let (id, operation) = rest.split_once(' ').ok_or(Failure::Unknown)?;
+            return self.execute_as(id.parse().map_err(|_| Failure::Unknown)?, operation);
+        }
+        let mut words = line.split(' ');
+        let verb = words.next().unwrap_or_default();
+        let mut args = Args::new(words, &self.root, &self.scratch);
+        let answer = self
+            .path_verb(verb, &mut args)
+            .or_else(|| self.status_verb(verb, &mut args))
+            .or_else(|| self.listing_verb(verb, &mut args))
+            .or_else(|| self.descriptor_verb(verb, &mut args));
+        answer.unwrap_or(Err(Failure::Unknown))
+    }
+
+    /// One operation with the rights of another user. Credentials belong to a thread, so a thread of its own takes
+    /// them and dies with them, while descriptors and the current directory stay shared.
+    fn execute_as(&mut self, id: u32, operation: &str) -> Answer {
+        let work = || {
+            let (uid, gid) = (Uid::from_raw(id), Gid::from_raw(id));
+            thread::set_thread_groups(&[])?;
+            thread::set_thread_res_gid(gid, gid, gid)?;
+            thread::set_thread_res_uid(uid, uid, uid)?;
+            self.execute(operation)
+        };
+        std::thread::scope(|scope| scope.spawn(work).join()).unwrap_or(Err(Failure::Unknown))
+    }
+}
+
+/// The probe as a program; `args` are the words after its name.
+pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.collect();
+    let outcome = match args.as_slice() {
+        [flag, root] if flag == "--clean" => clean::clean(root.as_ref()),
+        [root] => run(root.into()),
+        _ => Err(std::io::Error::other("usage: probe [--clean] ROOT")),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("probe: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Answers the lines of standard input on standard output.
+fn run(root: PathBuf) -> std::io::Result<()> {
+    let scratch = Scratch::new()?;
+    std::env::set_current_dir(&root)?;
+    let mut probe = Probe::new(root, scratch.0.clone());
+    let mut out = std::io::stdout().lock();
+    for line in std::io::stdin().lock().lines() {
+        let line = line?;
+        if is_operation(&line) {
+            writeln!(out, "{}", probe.answer(&line))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a line of a list has an answer: it is neither empty nor a comment.
+pub fn is_operation(line: &str) -> bool {
+    !line.is_empty() && !line.starts_with('#')
+}
+
+/// The folder outside of the tree: a directory `d` and a file `f` that holds ten digits.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> std::io::Result<Self> {
+        let path = std::env::temp_dir().join(format!("probe-{}", std::process::id()));
+        std::fs::create_dir_all(path.join("d"))?;
+        std::fs::write(path.join("f"), "0123456789")?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // A folder left behind harms nobody, and there is nobody to tell.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
