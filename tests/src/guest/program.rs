@@ -1,0 +1,58 @@
+//! Programs: those that the host must have, and those that go into the guest.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::Error;
+
+/// The folder where cargo builds, found from the running program.
+///
+/// # Errors
+/// The program runs from elsewhere and `CARGO_TARGET_DIR` is not set.
+pub fn target_dir() -> Result<PathBuf, Error> {
+    if let Some(folder) = std::env::var_os("CARGO_TARGET_DIR") {
+        return Ok(folder.into());
+    }
+    let program = std::env::current_exe()?;
+    let folder = program.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file());
+    folder.map(Path::to_path_buf).ok_or_else(|| Error::new("no cargo target folder: set CARGO_TARGET_DIR"))
+}
+
+/// The probe as a program that needs no library, so that it runs in a guest. Built if it is missing or old.
+///
+/// # Errors
+/// The build failed.
+pub fn probe() -> Result<PathBuf, Error> {
+    const TRIPLE: &str = "x86_64-unknown-linux-gnu";
+    let target = target_dir()?;
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["build", "--quiet", "--release", "--package", "uo2cb-tests", "--bin", "probe", "--target", TRIPLE]);
+    cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
+    cargo.env("CARGO_TARGET_DIR", &target).env("RUSTFLAGS", "-C target-feature=+crt-static");
+    output(&mut cargo)?;
+    Ok(target.join(TRIPLE).join("release/probe"))
+}
+
+/// A busybox linked statically: the guest has no libraries.
+pub(super) fn busybox() -> Result<Vec<u8>, Error> {
+    let places = ["/bin/busybox", "/usr/bin/busybox", "/usr/bin/busybox.static"];
+    let found = places.iter().find_map(|place| std::fs::read(place).ok().filter(|program| is_static(program)));
+    found.ok_or_else(|| Error::new("no static busybox (package busybox-static)"))
+}
+
+/// A program that wants a dynamic loader names it.
+fn is_static(program: &[u8]) -> bool {
+    !program.windows(9).any(|window| window == b"/ld-linux")
+}
+
+/// What a program prints; its failure is an error that names it.
+pub(super) fn output(command: &mut Command) -> Result<String, Error> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output = command.stdin(Stdio::null()).output();
+    let output = output.map_err(|error| Error::new(format!("cannot run {name}: {error}")))?;
+    if !output.status.success() {
+        let words = String::from_utf8_lossy(&output.stderr);
+        return Err(Error::new(format!("{name}: {}: {}", output.status, words.trim())));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
