@@ -3,5 +3,8 @@
 //! One list of operations is run by one program, the [`probe`], in two places: inside a [`guest`] that boots a real
 //! kernel, and against a mount of ours. What both answered is compared line by line.
 
+pub mod guest;
+pub mod judge;
+pub mod list;
 pub mod probe;
 pub mod words;

@@ -1,0 +1,53 @@
+//! Running lists in a guest: the kernel as judge.
+
+use std::time::Duration;
+
+use crate::guest::{self, Error, Guest};
+use crate::list::List;
+
+/// Which tree the guest shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tree {
+    /// The node manager's and the heartbeat's.
+    O2cb,
+    /// The one that has links.
+    Nvmet,
+}
+
+const BOOT: Duration = Duration::from_secs(120);
+/// For one list; the longest hand-written one takes a few seconds.
+const ONE_LIST: Duration = Duration::from_secs(120);
+/// Comes after the last answer, where a probe that died would leave it out.
+const END: &str = "@@end";
+
+/// The kernel's answers to `lists`, in order, all from one boot.
+///
+/// # Errors
+/// The guest did not boot, died or hung, or a tree could not be cleaned.
+pub fn ask(tree: Tree, lists: &[List]) -> Result<Vec<Vec<String>>, Error> {
+    let module = match tree {
+        Tree::O2cb => "ocfs2_nodemanager",
+        Tree::Nvmet => "nvmet",
+    };
+    let probe = std::fs::read(guest::probe()?)?;
+    let mut builder = Guest::builder().module(module).file("bin/probe", 0o755, probe);
+    for (at, list) in lists.iter().enumerate() {
+        builder = builder.file(&format!("ops/{at}"), 0o644, list.text.clone().into_bytes());
+    }
+    let mut guest = builder.boot(BOOT)?;
+    let mut answers = Vec::new();
+    for (at, list) in lists.iter().enumerate() {
+        let (tree, out) = (guest::TREE, "/tmp/out");
+        guest.run(&format!("probe --clean {tree}"), ONE_LIST)?;
+        // Through a file: a serial line in the way of every answer would stretch the list.
+        let command = format!("probe {tree} < /ops/{at} > {out}; cat {out}; echo {END}");
+        let mut lines = guest.run(&command, ONE_LIST)?;
+        let wanted = list.operations().count();
+        if lines.pop().as_deref() != Some(END) || lines.len() != wanted {
+            let have = lines.len();
+            return Err(Error::new(format!("{}: {have} answers to {wanted} operations\n{}", list.name, lines.join("\n"))));
+        }
+        answers.push(lines);
+    }
+    Ok(answers)
+}
