@@ -14,7 +14,7 @@ pub fn target_dir() -> Result<PathBuf, Error> {
         return Ok(folder.into());
     }
     let program = std::env::current_exe()?;
-    let folder = program.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file());
+    let folder = program.ancestors().find(|folder| folder.join(".rustc_info.json").is_file());
     folder.map(Path::to_path_buf).ok_or_else(|| Error::new("no cargo target folder: set CARGO_TARGET_DIR"))
 }
 
