@@ -5,7 +5,12 @@ use std::io;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, unlinkat};
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, unlinkat, utimensat};
+
+const NOW: Timestamps = Timestamps {
+    last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_NOW },
+    last_modification: Timespec { tv_sec: 0, tv_nsec: UTIME_NOW },
+};
 
 /// Removes everything that can be removed, and undoes what outlives an object: the two values that survive their
 /// cluster, and the mode and owner of the permanent directories.
@@ -15,6 +20,8 @@ pub(super) fn clean(root: &Path) -> io::Result<()> {
     for permanent in permanent(root)? {
         chown(&permanent, Some(0), Some(0))?;
         fs::set_permissions(&permanent, fs::Permissions::from_mode(0o755))?;
+        // All times equal, as after the mount, whichever of the above took a tick of the clock.
+        utimensat(CWD, &permanent, &NOW, AtFlags::empty())?;
     }
     Ok(())
 }

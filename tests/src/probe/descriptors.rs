@@ -145,7 +145,7 @@ impl Probe {
 
     fn ftruncate(&mut self, args: &mut Args<'_>) -> Answer {
         let file = self.descriptor(args)?;
-        done(fs::ftruncate(file, args.number()?))
+        done(fs::ftruncate(file, args.number::<i64>()? as u64))
     }
 
     fn fallocate(&mut self, args: &mut Args<'_>) -> Answer {
