@@ -227,14 +227,10 @@ impl Engine {
     }
 
     fn listening(&mut self, now: Now, request: RequestId, result: Result<(), Errno>) {
-        if let Some(waiting) = self.stack.waiting.get(&request) {
-            let item = waiting.item;
-            self.stack.nodes.listening(item, result.is_ok());
-            if let (Ok(()), Some(node)) = (result, self.stack.nodes.node(item)) {
-                if let (Some(address), Some(port)) = (node.address, node.port) {
-                    self.stack.note(Note::Listening(address, port));
-                }
-            }
+        let local = self.stack.nodes.listening(request, result.is_ok());
+        let bound = local.and_then(|node| Some(Note::Listening(node.address?, node.port?)));
+        if let Some(note) = bound {
+            self.stack.note(note);
         }
         self.finish(now, request, result.map_err(Refusal::System));
     }

@@ -200,7 +200,7 @@ impl Subsystem for Stack {
             let effect = self.nodes.store_cluster(attribute, data)?;
             Ok(self.after(cx, item, effect, data.len()))
         } else if kind.is(&NODE) {
-            let effect = self.nodes.store_node(item, attribute, data)?;
+            let effect = self.nodes.store_node(cx.request, item, attribute, data)?;
             Ok(self.after(cx, item, effect, data.len()))
         } else if kind.is(&CLUSTERS) {
             self.select_method(data).map(|()| Stored::Done)

@@ -2,9 +2,9 @@
 
 use alloc::vec::Vec;
 
-use super::{Address, Cluster, FenceMethod, NodeManager, parse_address};
+use super::{Address, Cluster, FenceMethod, Node, NodeManager, parse_address};
 use crate::error::Refusal;
-use crate::ids::{ItemId, NodeNum};
+use crate::ids::{ItemId, NodeNum, RequestId};
 use crate::number;
 use crate::text::{boolean, line};
 use crate::tree::{Attribute, Kind};
@@ -110,7 +110,13 @@ impl NodeManager {
     }
 
     /// New value of a file of a node. The order of the checks is the kernel's (`o2nm_node_*_store`).
-    pub fn store_node(&mut self, item: ItemId, attribute: usize, data: &[u8]) -> Result<Effect, Refusal> {
+    pub fn store_node(
+        &mut self,
+        request: RequestId,
+        item: ItemId,
+        attribute: usize,
+        data: &[u8],
+    ) -> Result<Effect, Refusal> {
         let cluster = self.cluster.as_mut().ok_or(Refusal::Gone)?;
         match attribute {
             0 => store_num(cluster, item, data)?,
@@ -130,17 +136,21 @@ impl NodeManager {
                 }
                 set_once(&mut node_mut(cluster, item)?.address, address, Refusal::AddressSet)?;
             }
-            _ => return store_local(cluster, item, data),
+            _ => return store_local(cluster, request, item, data),
         }
         Ok(Effect::None)
     }
 
-    /// The bind that [`Effect::Listen`] asked for has ended.
-    pub fn listening(&mut self, item: ItemId, bound: bool) {
-        let Some(cluster) = self.cluster.as_mut() else { return };
-        if cluster.starting.take_if(|starting| *starting == item).is_some() && bound {
-            cluster.local = Some(item);
+    /// The bind that the [`Effect::Listen`] of `request` asked for has ended. Gives the node that is the local
+    /// one now; none when the bind failed, or `local` was taken back meanwhile.
+    pub fn listening(&mut self, request: RequestId, bound: bool) -> Option<&Node> {
+        let cluster = self.cluster.as_mut()?;
+        let (item, _) = cluster.starting.take_if(|(_, asked)| *asked == request)?;
+        if !bound {
+            return None;
         }
+        cluster.local = Some(item);
+        cluster.nodes.get(&item)
     }
 
     fn is_local(&self, item: ItemId) -> bool {
@@ -148,7 +158,7 @@ impl NodeManager {
     }
 }
 
-fn node_mut(cluster: &mut Cluster, item: ItemId) -> Result<&mut super::Node, Refusal> {
+fn node_mut(cluster: &mut Cluster, item: ItemId) -> Result<&mut Node, Refusal> {
     cluster.nodes.get_mut(&item).ok_or(Refusal::Gone)
 }
 
@@ -164,16 +174,21 @@ fn store_num(cluster: &mut Cluster, item: ItemId, data: &[u8]) -> Result<(), Ref
     set_once(&mut node_mut(cluster, item)?.num, num, Refusal::NumberSet)
 }
 
-fn store_local(cluster: &mut Cluster, item: ItemId, data: &[u8]) -> Result<Effect, Refusal> {
+fn store_local(
+    cluster: &mut Cluster,
+    request: RequestId,
+    item: ItemId,
+    data: &[u8],
+) -> Result<Effect, Refusal> {
     let local = boolean(data)?;
     let node = node_mut(cluster, item)?;
     let (Some(address), Some(port), Some(_)) = (node.address, node.port, node.num) else {
         return Err(Refusal::LocalNeedsAll);
     };
-    match (local, cluster.local.or(cluster.starting)) {
+    match (local, cluster.local.or(cluster.starting.map(|(starting, _)| starting))) {
         (true, Some(other)) if other != item => Err(Refusal::OtherLocal),
         (true, None) => {
-            cluster.starting = Some(item);
+            cluster.starting = Some((item, request));
             Ok(Effect::Listen(address, port))
         }
         (false, Some(other)) if other == item => {

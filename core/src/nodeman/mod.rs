@@ -10,7 +10,7 @@ use alloc::collections::BTreeMap;
 pub use self::address::{Address, parse_address};
 pub use self::attributes::{CLUSTER, Effect, NODE, NODES};
 use crate::error::Refusal;
-use crate::ids::{ItemId, NodeNum, NodeSet};
+use crate::ids::{ItemId, NodeNum, NodeSet, RequestId};
 use crate::name::Name;
 
 /// Longest name of a node, in bytes.
@@ -68,8 +68,9 @@ pub struct Cluster {
     pub fence_method: FenceMethod,
     nodes: BTreeMap<ItemId, Node>,
     local: Option<ItemId>,
-    /// The node whose `local` waits for its address to be bound.
-    starting: Option<ItemId>,
+    /// The node whose `local` waits for its address to be bound, and the store that asked for it: an answer
+    /// to an older one says nothing about this one.
+    starting: Option<(ItemId, RequestId)>,
 }
 
 impl Cluster {
@@ -156,9 +157,7 @@ impl NodeManager {
             return listened;
         }
         cluster.nodes.remove(&item);
-        if cluster.starting == Some(item) {
-            cluster.starting = None;
-        }
+        cluster.starting.take_if(|(starting, _)| *starting == item);
         cluster.local.take_if(|local| *local == item).is_some()
     }
 }
