@@ -10,10 +10,10 @@ use crate::event::{Action, Input, Reply, Subscribe, Up, View};
 use crate::heartbeat::{Disk, NodeName, Scope, Step, User};
 use crate::ids::{Caller, ConsumerId, ItemId, RequestId};
 use crate::note::Note;
-use crate::o2cb::{self, Stack};
+use crate::o2cb::{self, Stack, Waiting};
 use crate::status::{ClusterStatus, NodeStatus, RegionStatus, Status};
 use crate::time::{Instant, Now};
-use crate::tree::{Asked, Described, Op, Outcome, Owner, Tree};
+use crate::tree::{Asked, Described, Object, Op, Outcome, Owner, Tree};
 use crate::{debugfs, sysfs};
 
 /// How a stack is set up.
@@ -241,14 +241,15 @@ impl Engine {
             self.stack.note(Note::Stale(request));
             return self.settle(now, None);
         };
+        let Waiting { item, attribute, data, caller } = waiting;
+        let length = data.len();
         if let Err(refusal) = result {
-            let path = self.config.items().path(waiting.item);
-            let caller = Caller::default();
-            let note =
-                Note::Refused { view: View::Config, call: "store", path, value: None, refusal, caller };
-            self.stack.note(note);
+            let attribute = u8::try_from(attribute).unwrap_or(u8::MAX);
+            let path = self.config.items().object_path(Object::Attribute(item, attribute));
+            let (view, value) = (View::Config, Some(data));
+            self.stack.note(Note::Refused { view, call: "store", path, value, refusal, caller });
         }
-        let result = result.map(|()| waiting.length);
+        let result = result.map(|()| length);
         let due = self.config.finish_store(&mut self.stack, request, result, now);
         self.settle(now, None);
         for (request, result) in due {

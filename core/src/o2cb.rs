@@ -7,7 +7,7 @@ use crate::debugfs;
 use crate::error::Refusal;
 use crate::event::Action;
 use crate::heartbeat::{Heartbeat, NodeName, Surroundings, Want};
-use crate::ids::{ItemId, RequestId};
+use crate::ids::{Caller, ItemId, RequestId};
 use crate::logmask::LogMask;
 use crate::name::Name;
 use crate::nodeman::{CLUSTER, Effect, NODE, NODES, NodeManager};
@@ -28,12 +28,16 @@ static CLUSTERS: Kind = Kind {
 };
 
 /// A store that waits for the driver.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Waiting {
     /// The item whose attribute is being stored.
     pub(crate) item: ItemId,
-    /// What the store will return if all goes well.
-    pub(crate) length: usize,
+    /// Which attribute.
+    pub(crate) attribute: usize,
+    /// The new value; the store returns its length if all goes well.
+    pub(crate) data: Vec<u8>,
+    /// Whose store it is.
+    pub(crate) caller: Caller,
 }
 
 /// Node manager, heartbeat and log mask: all that answers for directories of the trees.
@@ -104,18 +108,30 @@ impl Stack {
         Ok(result)
     }
 
+    fn waits(&mut self, cx: &Context<'_>, item: ItemId, attribute: usize, data: &[u8]) {
+        let waiting = Waiting { item, attribute, data: data.to_vec(), caller: cx.caller };
+        self.waiting.insert(cx.request, waiting);
+    }
+
     /// Whether `item` is a region (and not the group above it).
     fn region(&self, item: ItemId) -> Option<ItemId> {
         self.heartbeat.layer.by_id(item).map(|region| region.id)
     }
 
-    fn after(&mut self, cx: &Context<'_>, item: ItemId, effect: Effect, length: usize) -> Stored {
+    fn after(
+        &mut self,
+        cx: &Context<'_>,
+        item: ItemId,
+        attribute: usize,
+        effect: Effect,
+        data: &[u8],
+    ) -> Stored {
         match effect {
             Effect::None => {}
             Effect::FenceMethod(method) => self.note(Note::FenceMethod(method)),
             Effect::StopListening => self.actions.push(Action::StopListening),
             Effect::Listen(address, port) => {
-                self.waiting.insert(cx.request, Waiting { item, length });
+                self.waits(cx, item, attribute, data);
                 self.actions.push(Action::Listen { request: cx.request, address, port });
                 return Stored::Later;
             }
@@ -198,10 +214,10 @@ impl Subsystem for Stack {
         let kind = kind(cx.items, item)?;
         if kind.is(&CLUSTER) {
             let effect = self.nodes.store_cluster(attribute, data)?;
-            Ok(self.after(cx, item, effect, data.len()))
+            Ok(self.after(cx, item, attribute, effect, data))
         } else if kind.is(&NODE) {
             let effect = self.nodes.store_node(cx.request, item, attribute, data)?;
-            Ok(self.after(cx, item, effect, data.len()))
+            Ok(self.after(cx, item, attribute, effect, data))
         } else if kind.is(&CLUSTERS) {
             self.select_method(data).map(|()| Stored::Done)
         } else if sysfs::owns(kind) {
@@ -212,7 +228,7 @@ impl Subsystem for Stack {
             let region = self.region(item);
             let stored = self.method(cx, |method, at| method.store(at, region, attribute, data))?;
             if stored == Stored::Later {
-                self.waiting.insert(cx.request, Waiting { item, length: data.len() });
+                self.waits(cx, item, attribute, data);
             }
             Ok(stored)
         }
