@@ -87,8 +87,19 @@ impl Engine {
             Input::Tree { request, .. } if self.stopped => self.reply(request, Err(Refusal::ShuttingDown)),
             Input::Tree { request, caller, view, op } => self.call(now, request, caller, view, &op),
             Input::Cancel(request) => {
-                if self.config.cancel_removal(request) {
-                    self.reply(request, Err(Refusal::Interrupted));
+                if let Some((item, caller)) = self.config.cancel_removal(request) {
+                    let path = self.config.items().path(item);
+                    let (view, refusal) = (View::Config, Refusal::Interrupted);
+                    self.stack.note(Note::Refused {
+                        view,
+                        call: "rmdir",
+                        path,
+                        value: None,
+                        refusal,
+                        caller,
+                    });
+                    self.settle(now, None);
+                    self.reply(request, Err(refusal));
                 }
             }
             Input::Listening { request, result } => self.listening(now, request, result),

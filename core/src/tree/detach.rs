@@ -30,7 +30,7 @@ impl Tree {
         self.may_detach(item)?;
         if self.stores.values().any(|fragment| *fragment == item) {
             self.items.dir_mut(item)?.dropping = true;
-            self.parked.insert(item, asked.request);
+            self.parked.insert(item, asked);
             return Ok(false);
         }
         self.detach(subsystem, item, asked);
@@ -66,30 +66,27 @@ impl Tree {
         let mut due = Vec::from([(request, result.map(Answer::Stored))]);
         if !self.stores.values().any(|other| *other == fragment) {
             if let Some(removal) = self.parked.remove(&fragment) {
-                let asked = Asked { now, caller: Caller::default(), request: removal };
-                self.detach(subsystem, fragment, asked);
-                due.push((removal, Ok(Answer::Done)));
+                self.detach(subsystem, fragment, Asked { now, ..removal });
+                due.push((removal.request, Ok(Answer::Done)));
             }
         }
         due
     }
 
-    /// Gives up a removal that waits (its caller was killed). True if there was one.
-    pub fn cancel_removal(&mut self, request: RequestId) -> bool {
-        let Some(item) =
-            self.parked.iter().find_map(|(item, waiting)| (*waiting == request).then_some(*item))
-        else {
-            return false;
-        };
+    /// Gives up a removal that waits (its caller was killed): of what, and whose. None if there is none.
+    pub fn cancel_removal(&mut self, request: RequestId) -> Option<(ItemId, Caller)> {
+        let waits =
+            |(item, asked): (&ItemId, &Asked)| (asked.request == request).then_some((*item, asked.caller));
+        let (item, caller) = self.parked.iter().find_map(waits)?;
         self.parked.remove(&item);
         if let Ok(dir) = self.items.dir_mut(item) {
             dir.dropping = false;
         }
-        true
+        Some((item, caller))
     }
 
     /// Stores and removals that wait for an answer.
     pub fn waiting(&self) -> impl Iterator<Item = RequestId> + '_ {
-        self.stores.keys().chain(self.parked.values()).copied()
+        self.stores.keys().copied().chain(self.parked.values().map(|asked| asked.request))
     }
 }

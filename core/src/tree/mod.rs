@@ -61,7 +61,7 @@ pub struct Tree {
     /// Stores that go on, with the fragment that they keep.
     stores: BTreeMap<RequestId, ItemId>,
     /// Removals that wait for those.
-    parked: BTreeMap<ItemId, RequestId>,
+    parked: BTreeMap<ItemId, Asked>,
     changes: Vec<Change>,
 }
 
