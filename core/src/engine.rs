@@ -196,13 +196,7 @@ impl Engine {
             }
         }
         self.settle(now, Some(request));
-        let result = result.map(Reply::Tree);
-        let queued = self.stack.heartbeat.layer.delivery.next_number();
-        if queued > events {
-            self.held.push_back((queued, request, result));
-        } else {
-            self.reply(request, result);
-        }
+        self.answer(events, request, result.map(Reply::Tree));
     }
 
     /// What a change brings with it: notes and wishes of the stack, debug directories, word to caches.
@@ -261,10 +255,25 @@ impl Engine {
             self.stack.note(Note::Refused { view, call: "store", path, value, refusal, caller });
         }
         let result = result.map(|()| length);
+        let events = self.stack.heartbeat.layer.delivery.next_number();
         let due = self.config.finish_store(&mut self.stack, request, result, now);
-        self.settle(now, None);
-        for (request, result) in due {
-            self.reply(request, result.map(Reply::Tree));
+        // What changed, changed by the removal behind the store: its caller's kernel knows already, and holds
+        // locks that word of it would wait for.
+        let removal = due.iter().map(|(due, _)| *due).find(|due| *due != request);
+        self.settle(now, removal);
+        for (due, result) in due {
+            let result = result.map(Reply::Tree);
+            if due == request { self.reply(due, result) } else { self.answer(events, due, result) }
+        }
+    }
+
+    /// Answers a call; if events were queued since `events`, only behind them.
+    fn answer(&mut self, events: u64, request: RequestId, result: Result<Reply, Refusal>) {
+        let queued = self.stack.heartbeat.layer.delivery.next_number();
+        if queued > events {
+            self.held.push_back((queued, request, result));
+        } else {
+            self.reply(request, result);
         }
     }
 
