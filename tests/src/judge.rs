@@ -45,7 +45,11 @@ pub fn ask(tree: Tree, lists: &[List]) -> Result<Vec<Vec<String>>, Error> {
         let wanted = list.operations().count();
         if lines.pop().as_deref() != Some(END) || lines.len() != wanted {
             let have = lines.len();
-            return Err(Error::new(format!("{}: {have} answers to {wanted} operations\n{}", list.name, lines.join("\n"))));
+            return Err(Error::new(format!(
+                "{}: {have} answers to {wanted} operations\n{}",
+                list.name,
+                lines.join("\n")
+            )));
         }
         answers.push(lines);
     }

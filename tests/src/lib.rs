@@ -6,5 +6,7 @@
 pub mod guest;
 pub mod judge;
 pub mod list;
+pub mod nvmet;
 pub mod probe;
+pub mod service;
 pub mod words;

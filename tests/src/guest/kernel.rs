@@ -22,7 +22,9 @@ impl Kernel {
         }
         let boot = fs::read_dir(cache.join("boot"))?.flatten().map(|entry| entry.path());
         let image = boot
-            .filter(|path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"vmlinuz-")))
+            .filter(|path| {
+                path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"vmlinuz-"))
+            })
             .max()
             .ok_or_else(|| Error::new(format!("no kernel below {}", cache.display())))?;
         let mut modules = HashMap::new();
@@ -118,5 +120,7 @@ fn newest_package() -> Result<String, Error> {
     let build = |name: &&str| name.split('-').nth(3).and_then(|number| number.parse::<u32>().ok());
     let names = found.lines().filter_map(|line| line.split(' ').next());
     let newest = names.max_by_key(build);
-    newest.map(str::to_owned).ok_or_else(|| Error::new("apt knows no linux-image-6.1.0-*-amd64; run apt-get update"))
+    newest
+        .map(str::to_owned)
+        .ok_or_else(|| Error::new("apt knows no linux-image-6.1.0-*-amd64; run apt-get update"))
 }

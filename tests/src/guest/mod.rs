@@ -138,7 +138,18 @@ impl Builder {
 
     fn qemu(&self, kernel: &Kernel, initrd: &std::path::Path, console: &std::path::Path) -> Command {
         let mut qemu = Command::new("qemu-system-x86_64");
-        qemu.args(["-accel", "tcg", "-m", "256M", "-smp", "1", "-nodefaults", "-no-reboot", "-display", "none"]);
+        qemu.args([
+            "-accel",
+            "tcg",
+            "-m",
+            "256M",
+            "-smp",
+            "1",
+            "-nodefaults",
+            "-no-reboot",
+            "-display",
+            "none",
+        ]);
         qemu.arg("-kernel").arg(kernel.image()).arg("-initrd").arg(initrd);
         qemu.args(["-append", "console=ttyS0 panic=-1 quiet"]);
         qemu.arg("-serial").arg(format!("file:{}", console.display()));

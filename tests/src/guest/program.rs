@@ -26,7 +26,17 @@ pub fn probe() -> Result<PathBuf, Error> {
     const TRIPLE: &str = "x86_64-unknown-linux-gnu";
     let target = target_dir()?;
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--quiet", "--release", "--package", "uo2cb-tests", "--bin", "probe", "--target", TRIPLE]);
+    cargo.args([
+        "build",
+        "--quiet",
+        "--release",
+        "--package",
+        "uo2cb-tests",
+        "--bin",
+        "probe",
+        "--target",
+        TRIPLE,
+    ]);
     cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
     cargo.env("CARGO_TARGET_DIR", &target).env("RUSTFLAGS", "-C target-feature=+crt-static");
     output(&mut cargo)?;
@@ -36,7 +46,8 @@ pub fn probe() -> Result<PathBuf, Error> {
 /// A busybox linked statically: the guest has no libraries.
 pub(super) fn busybox() -> Result<Vec<u8>, Error> {
     let places = ["/bin/busybox", "/usr/bin/busybox", "/usr/bin/busybox.static"];
-    let found = places.iter().find_map(|place| std::fs::read(place).ok().filter(|program| is_static(program)));
+    let found =
+        places.iter().find_map(|place| std::fs::read(place).ok().filter(|program| is_static(program)));
     found.ok_or_else(|| Error::new("no static busybox (package busybox-static)"))
 }
 

@@ -61,7 +61,10 @@ impl Shell {
                 Ok(line) => match line.strip_prefix(DONE) {
                     Some("0") => return Ok(printed),
                     Some(status) => {
-                        return Err(Error::new(format!("{command}: status {status}: {}", printed.join("\n"))));
+                        return Err(Error::new(format!(
+                            "{command}: status {status}: {}",
+                            printed.join("\n")
+                        )));
                     }
                     None => printed.push(line),
                 },

@@ -59,7 +59,8 @@ impl Probe {
 
 impl Times {
     fn of(stat: &Stat) -> Self {
-        let join = |seconds: i64, nanoseconds: u64| i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds);
+        let join =
+            |seconds: i64, nanoseconds: u64| i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds);
         Self {
             access: join(stat.st_atime, stat.st_atime_nsec),
             modify: join(stat.st_mtime, stat.st_mtime_nsec),
