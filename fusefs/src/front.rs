@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
@@ -27,9 +28,15 @@ pub(crate) struct Shared {
     pub(crate) known: Arc<Known>,
     pub(crate) teller: OnceLock<Arc<Teller>>,
     ttl: Duration,
+    /// Requests of the kernel so far.
+    pub(crate) requests: AtomicU64,
 }
 
 impl Shared {
+    fn count(&self) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn file_attr(&self, attr: &Attr) -> fuser::FileAttr {
         let mut file = convert::attr(attr);
         if let Some(size) = self.handles.size(file.ino.0) {
@@ -54,6 +61,7 @@ impl Front {
             known: Arc::default(),
             teller: OnceLock::new(),
             ttl: time_to_live(view),
+            requests: AtomicU64::new(0),
         };
         let targets = Arc::new(Targets::new(view, service.clone()));
         Self { view, service, shared: Arc::new(shared), targets }
@@ -65,6 +73,7 @@ impl Front {
         op: Op<'_>,
         respond: impl FnOnce(&Shared, Result<Answer, Refusal>) + Send + 'static,
     ) {
+        self.shared.count();
         let shared = self.shared.clone();
         let respond = Box::new(move |result| respond(&shared, result));
         self.service.call(self.view, caller(request), op, respond);
@@ -264,7 +273,9 @@ impl Filesystem for Front {
             _ => (false, false),
         };
         let direct = flags.0 & libc::O_DIRECT != 0;
-        self.call(request, Op::Open { item, attribute, read, write }, move |shared, result| match result {
+        let truncate = flags.0 & libc::O_TRUNC != 0 && !direct;
+        let op = Op::Open { item, attribute, read, write, truncate };
+        self.call(request, op, move |shared, result| match result {
             // configfs has no direct I/O.
             Ok(_) if direct => reply.error(Errno::EINVAL),
             Ok(_) => {
@@ -287,6 +298,7 @@ impl Filesystem for Front {
         reply: ReplyData,
     ) {
         if let Some(page) = self.shared.handles.page(handle.0) {
+            self.shared.count();
             return reply.data(part(&page, offset, size));
         }
         let Object::Attribute(item, attribute) = inode::object(ino.0) else {
@@ -328,6 +340,7 @@ impl Filesystem for Front {
     }
 
     fn flush(&self, _: &Request, _: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {
+        self.shared.count();
         // Tells the kernel not to ask again.
         reply.error(Errno::ENOSYS);
     }
@@ -342,6 +355,7 @@ impl Filesystem for Front {
         _: bool,
         reply: ReplyEmpty,
     ) {
+        self.shared.count();
         if self.shared.handles.close_file(handle.0) {
             if let Some(teller) = self.shared.teller.get() {
                 teller.inode(ino.0);
@@ -351,10 +365,12 @@ impl Filesystem for Front {
     }
 
     fn fsync(&self, _: &Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
+        self.shared.count();
         reply.error(Errno::EINVAL);
     }
 
     fn fsyncdir(&self, _: &Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
+        self.shared.count();
         reply.error(Errno::EINVAL);
     }
 
@@ -389,15 +405,24 @@ impl Filesystem for Front {
     }
 
     fn releasedir(&self, _: &Request, _: INodeNo, handle: FileHandle, _: OpenFlags, reply: ReplyEmpty) {
+        self.shared.count();
         self.shared.handles.close_directory(handle.0);
         reply.ok();
     }
 
     fn statfs(&self, _: &Request, _: INodeNo, reply: ReplyStatfs) {
+        self.shared.count();
         reply.statfs(0, 0, 0, 0, 0, 4096, 255, 4096);
     }
 
+    fn getxattr(&self, _: &Request, _: INodeNo, _: &OsStr, _: u32, reply: ReplyXattr) {
+        self.shared.count();
+        // Tells the kernel not to ask again: its callers get EOPNOTSUPP.
+        reply.error(Errno::ENOSYS);
+    }
+
     fn listxattr(&self, _: &Request, _: INodeNo, size: u32, reply: ReplyXattr) {
+        self.shared.count();
         if size == 0 { reply.size(0) } else { reply.data(&[]) }
     }
 }

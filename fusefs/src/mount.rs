@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
 use fuser::{MountOption, Session, SessionACL, SessionUnmounter};
@@ -12,7 +13,7 @@ use uo2cb_core::tree::Change;
 
 use crate::cache::Teller;
 use crate::caller::{MountId, Resolver};
-use crate::front::Front;
+use crate::front::{Front, Shared};
 use crate::service::Service;
 
 /// Name of every mount in /proc/self/mountinfo, by which a stale one is known.
@@ -30,6 +31,7 @@ pub struct Mounted {
     path: PathBuf,
     view: View,
     teller: Arc<Teller>,
+    shared: Arc<Shared>,
     unmounter: Mutex<SessionUnmounter>,
     thread: Option<JoinHandle<()>>,
 }
@@ -44,6 +46,11 @@ impl Mounted {
     /// Where.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// How many requests of the kernel this mount has served; what it forgets is not counted.
+    pub fn requests(&self) -> u64 {
+        self.shared.requests.load(Ordering::Relaxed)
     }
 
     /// The tree changed: the kernel's caches must hear. `own`: through a call of this very mount. Never blocks.
@@ -99,7 +106,7 @@ pub fn mount(
             let _ = session.run();
             ended();
         })?;
-    Ok(Mounted { path, view, teller, unmounter, thread: Some(thread) })
+    Ok(Mounted { path, view, teller, shared, unmounter, thread: Some(thread) })
 }
 
 fn config(options: &Options) -> fuser::Config {

@@ -104,6 +104,9 @@ pub struct SetAttr {
 
 impl SetAttr {
     pub(crate) fn apply(&self, meta: &mut Meta, unix: Duration) {
+        if self.size.is_some() {
+            meta.mtime = unix;
+        }
         meta.mode = self.mode.map_or(meta.mode, |mode| mode & 0o7777);
         meta.owner.uid = self.uid.unwrap_or(meta.owner.uid);
         meta.owner.gid = self.gid.unwrap_or(meta.owner.gid);

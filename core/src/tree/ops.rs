@@ -35,6 +35,8 @@ pub enum Op<'a> {
         read: bool,
         /// Open for writing.
         write: bool,
+        /// O_TRUNC: nothing is cut off, but the times change.
+        truncate: bool,
     },
     /// The text of an attribute. Answer: [`Answer::Text`].
     Show {
@@ -218,7 +220,15 @@ impl Tree {
             Op::Lookup { dir, name } => self.lookup(dir, name).and_then(|object| self.stat(object)),
             Op::Stat(object) => self.stat(object),
             Op::List(dir) => self.list(dir),
-            Op::Open { item, attribute, read, write } => self.open(item, attribute, read, write),
+            Op::Open { item, attribute, read, write, truncate } => {
+                self.open(item, attribute, read, write).and_then(|opened| {
+                    let object = Object::Attribute(item, attribute);
+                    if truncate {
+                        self.set_attr(object, SetAttr { size: Some(0), ..SetAttr::default() }, asked.now)?;
+                    }
+                    Ok(opened)
+                })
+            }
             Op::Show { item, attribute } => self.attribute(item, attribute).and_then(|_| {
                 let mut text = Vec::new();
                 let cx = asked.context(&self.items);
