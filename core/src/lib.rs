@@ -42,4 +42,4 @@ pub use logmask::Subject;
 pub use name::{Name, printable};
 pub use note::{Level, Note};
 pub use status::{ClusterStatus, NodeStatus, RegionStatus, Status};
-pub use time::{Instant, Now};
+pub use time::{Instant, Now, Stamp};

@@ -29,6 +29,22 @@ impl Instant {
     }
 }
 
+/// A time stamp of an inode: seconds since 1970, before it negative, and nanoseconds to add.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub struct Stamp {
+    /// Whole seconds, rounded down.
+    pub secs: i64,
+    /// 0 to 999,999,999.
+    pub nanos: u32,
+}
+
+impl From<Duration> for Stamp {
+    fn from(since_1970: Duration) -> Self {
+        let secs = i64::try_from(since_1970.as_secs()).unwrap_or(i64::MAX);
+        Self { secs, nanos: since_1970.subsec_nanos() }
+    }
+}
+
 /// What the driver's clocks say at one call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Now {

@@ -13,9 +13,9 @@ use std::time::Duration;
 use fuser::{INodeNo, Notifier};
 use parking_lot::Mutex;
 use uo2cb_core::View;
-use uo2cb_core::tree::{Attr, Change, Object};
+use uo2cb_core::tree::{Attr, Change, Object, SetAttr};
 
-use crate::inode;
+use crate::{convert, inode};
 
 /// How long the kernel may keep what it was told. Sysfs and debugfs change behind its back.
 pub(crate) fn time_to_live(view: View) -> Duration {
@@ -52,6 +52,14 @@ impl Known {
     pub(crate) fn removed(&self, ino: u64) -> Option<Attr> {
         let (attr, _) = *self.0.lock().get(&ino)?;
         Some(Attr { nlink: 0, ..attr })
+    }
+
+    /// chmod and its like on such an object.
+    pub(crate) fn change_removed(&self, ino: u64, change: SetAttr) -> Option<Attr> {
+        let mut known = self.0.lock();
+        let (attr, _) = known.get_mut(&ino)?;
+        change.apply(&mut attr.meta, convert::now());
+        Some(Attr { nlink: 0, ..*attr })
     }
 
     fn of(&self, items: &[uo2cb_core::ItemId]) -> Vec<u64> {

@@ -3,8 +3,8 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fuser::{FileAttr, INodeNo, Request, TimeOrNow};
-use uo2cb_core::tree::{Attr, FileType, SetAttr};
-use uo2cb_core::{Caller, Refusal};
+use uo2cb_core::tree::{Attr, FileType, SetAttr, SetTime};
+use uo2cb_core::{Caller, Refusal, Stamp};
 
 use crate::inode;
 
@@ -25,14 +25,13 @@ pub(crate) fn file_type(kind: FileType) -> fuser::FileType {
 }
 
 pub(crate) fn attr(attr: &Attr) -> FileAttr {
-    let at = |since_1970| UNIX_EPOCH + since_1970;
     FileAttr {
         ino: INodeNo(inode::number(attr.object)),
         size: attr.size,
         blocks: 0,
-        atime: at(attr.meta.atime),
-        mtime: at(attr.meta.mtime),
-        ctime: at(attr.meta.ctime),
+        atime: system_time(attr.meta.atime),
+        mtime: system_time(attr.meta.mtime),
+        ctime: system_time(attr.meta.ctime),
         crtime: UNIX_EPOCH,
         kind: file_type(attr.object.file_type()),
         perm: attr.meta.mode,
@@ -45,7 +44,7 @@ pub(crate) fn attr(attr: &Attr) -> FileAttr {
     }
 }
 
-/// What a SETATTR asks for; `now` is the time of the call.
+/// What a SETATTR asks for.
 #[derive(Default)]
 pub(crate) struct Wish {
     pub(crate) mode: Option<u32>,
@@ -69,11 +68,44 @@ impl From<Wish> for SetAttr {
     }
 }
 
-/// Times before 1970 become 1970.
-fn time(time: TimeOrNow) -> Duration {
-    let time = match time {
-        TimeOrNow::SpecificTime(time) => time,
-        TimeOrNow::Now => SystemTime::now(),
+fn time(time: TimeOrNow) -> SetTime {
+    match time {
+        TimeOrNow::Now => SetTime::Now,
+        TimeOrNow::SpecificTime(time) => SetTime::To(stamp(time)),
+    }
+}
+
+fn system_time(stamp: Stamp) -> SystemTime {
+    let whole = Duration::from_secs(stamp.secs.unsigned_abs());
+    let at = if stamp.secs < 0 { UNIX_EPOCH.checked_sub(whole) } else { UNIX_EPOCH.checked_add(whole) };
+    at.and_then(|at| at.checked_add(Duration::from_nanos(stamp.nanos.into()))).unwrap_or(UNIX_EPOCH)
+}
+
+/// The current time, for what the trees do not see.
+pub(crate) fn now() -> Stamp {
+    stamp(SystemTime::now())
+}
+
+fn stamp(time: SystemTime) -> Stamp {
+    let before = match time.duration_since(UNIX_EPOCH) {
+        Ok(since) => return since.into(),
+        Err(before) => before.duration(),
     };
-    time.duration_since(UNIX_EPOCH).unwrap_or_default()
+    // Seconds round down, so that the nanoseconds are added.
+    let up = before.subsec_nanos() > 0;
+    let secs = i64::try_from(before.as_secs()).unwrap_or(i64::MAX).saturating_add(i64::from(up));
+    Stamp { secs: -secs, nanos: if up { 1_000_000_000 - before.subsec_nanos() } else { 0 } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_stamps_before_1970_survive() {
+        for (secs, nanos) in [(0, 0), (-1, 0), (-1, 999_999_999), (-2, 1), (1, 5)] {
+            let expected = Stamp { secs, nanos };
+            assert_eq!(stamp(system_time(expected)), expected);
+        }
+    }
 }

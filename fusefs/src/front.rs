@@ -12,7 +12,7 @@ use fuser::{
     LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty,
     ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
-use uo2cb_core::tree::{Answer, Attr, DirEntry, Forbidden, Object, Op};
+use uo2cb_core::tree::{Answer, Attr, DirEntry, Forbidden, Object, Op, SetAttr};
 use uo2cb_core::{Refusal, View};
 
 use crate::cache::{Known, Teller, time_to_live};
@@ -169,11 +169,13 @@ impl Filesystem for Front {
         _: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
-        let wish = Wish { mode, uid, gid, size, atime, mtime };
-        self.call(
-            request,
-            Op::SetAttr(inode::object(ino.0), wish.into()),
-            move |shared, result| match result {
+        let change = SetAttr::from(Wish { mode, uid, gid, size, atime, mtime });
+        self.call(request, Op::SetAttr(inode::object(ino.0), change), move |shared, result| {
+            let removed = |refusal| match refusal {
+                Refusal::Gone => shared.known.change_removed(ino.0, change).map(Answer::Attr).ok_or(refusal),
+                _ => Err(refusal),
+            };
+            match result.or_else(removed) {
                 Ok(Answer::Attr(attr)) => {
                     if let Some(size) = size {
                         shared.handles.set_size(ino.0, size);
@@ -182,8 +184,8 @@ impl Filesystem for Front {
                 }
                 Ok(_) => reply.error(Errno::EIO),
                 Err(refusal) => reply.error(errno(refusal)),
-            },
-        );
+            }
+        });
     }
 
     fn readlink(&self, request: &Request, ino: INodeNo, reply: ReplyData) {
@@ -280,7 +282,11 @@ impl Filesystem for Front {
             Ok(_) if direct => reply.error(Errno::EINVAL),
             Ok(_) => {
                 // Attributes are longer in stat than in read: only direct I/O believes the read.
-                reply.opened(FileHandle(shared.handles.open_file(ino.0)), FopenFlags::FOPEN_DIRECT_IO);
+                let handle = shared.handles.open_file(ino.0);
+                if truncate {
+                    shared.handles.set_size(ino.0, 0);
+                }
+                reply.opened(FileHandle(handle), FopenFlags::FOPEN_DIRECT_IO);
             }
             Err(refusal) => reply.error(errno(refusal)),
         });
@@ -329,13 +335,14 @@ impl Filesystem for Front {
         let Object::Attribute(item, attribute) = inode::object(ino.0) else {
             return reply.error(Errno::EISDIR);
         };
-        self.call(request, Op::Store { item, attribute, data }, move |shared, result| match result {
-            Ok(Answer::Stored(length)) => {
-                shared.handles.set_page(handle.0, None);
-                reply.written(u32::try_from(length).unwrap_or(u32::MAX));
+        self.call(request, Op::Store { item, attribute, data }, move |shared, result| {
+            // Also after a refusal the next read shows what is there now.
+            shared.handles.set_page(handle.0, None);
+            match result {
+                Ok(Answer::Stored(length)) => reply.written(u32::try_from(length).unwrap_or(u32::MAX)),
+                Ok(_) => reply.error(Errno::EIO),
+                Err(refusal) => reply.error(errno(refusal)),
             }
-            Ok(_) => reply.error(Errno::EIO),
-            Err(refusal) => reply.error(errno(refusal)),
         });
     }
 
@@ -417,8 +424,8 @@ impl Filesystem for Front {
 
     fn getxattr(&self, _: &Request, _: INodeNo, _: &OsStr, _: u32, reply: ReplyXattr) {
         self.shared.count();
-        // Tells the kernel not to ask again: its callers get EOPNOTSUPP.
-        reply.error(Errno::ENOSYS);
+        // Not ENOSYS, after which the kernel would have its own word for access lists.
+        reply.error(Errno::EOPNOTSUPP);
     }
 
     fn listxattr(&self, _: &Request, _: INodeNo, size: u32, reply: ReplyXattr) {

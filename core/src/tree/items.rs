@@ -2,13 +2,13 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
-use core::time::Duration;
 
 use super::meta::{Meta, Object};
 use super::schema::Kind;
 use crate::error::Refusal;
 use crate::ids::ItemId;
 use crate::name::Name;
+use crate::time::Stamp;
 
 /// A directory.
 #[derive(Debug)]
@@ -22,8 +22,8 @@ pub(super) struct Dir {
     /// Ids rise with age, so this is the order of creation.
     pub(super) by_age: BTreeSet<ItemId>,
     pub(super) subdirs: u32,
-    /// When it was made, since 1970: the times of its attributes.
-    pub(super) born: Duration,
+    /// When it was made: the times of its attributes.
+    pub(super) born: Stamp,
     pub(super) meta: Meta,
     /// Attributes that somebody changed the inode of; the others have the defaults.
     pub(super) attribute_meta: BTreeMap<u8, Meta>,

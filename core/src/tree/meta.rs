@@ -1,8 +1,7 @@
 //! What stat(2) shows, and what chmod, chown and utimes change.
 
-use core::time::Duration;
-
 use crate::ids::ItemId;
+use crate::time::Stamp;
 
 /// Something that has an inode.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -53,22 +52,22 @@ pub struct Meta {
     pub mode: u16,
     /// Owner and group.
     pub owner: Owner,
-    /// Last access, since 1970.
-    pub atime: Duration,
-    /// Last change of contents, since 1970.
-    pub mtime: Duration,
-    /// Last change of the inode, since 1970.
-    pub ctime: Duration,
+    /// Last access.
+    pub atime: Stamp,
+    /// Last change of contents.
+    pub mtime: Stamp,
+    /// Last change of the inode.
+    pub ctime: Stamp,
 }
 
 impl Meta {
-    pub(crate) fn new(mode: u16, owner: Owner, unix: Duration) -> Self {
-        Self { mode, owner, atime: unix, mtime: unix, ctime: unix }
+    pub(crate) fn new(mode: u16, owner: Owner, now: Stamp) -> Self {
+        Self { mode, owner, atime: now, mtime: now, ctime: now }
     }
 
-    pub(crate) fn touch(&mut self, unix: Duration) {
-        self.mtime = unix;
-        self.ctime = unix;
+    pub(crate) fn touch(&mut self, now: Stamp) {
+        self.mtime = now;
+        self.ctime = now;
     }
 }
 
@@ -85,6 +84,24 @@ pub struct Attr {
     pub size: u64,
 }
 
+/// A new time stamp.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SetTime {
+    /// The time of the call.
+    Now,
+    /// This one.
+    To(Stamp),
+}
+
+impl SetTime {
+    fn at(self, now: Stamp) -> Stamp {
+        match self {
+            Self::Now => now,
+            Self::To(stamp) => stamp,
+        }
+    }
+}
+
 /// chmod, chown, utimes, truncate in one, as FUSE brings them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct SetAttr {
@@ -94,24 +111,25 @@ pub struct SetAttr {
     pub uid: Option<u32>,
     /// New group.
     pub gid: Option<u32>,
-    /// New time of access, since 1970.
-    pub atime: Option<Duration>,
-    /// New time of change, since 1970.
-    pub mtime: Option<Duration>,
+    /// New time of access.
+    pub atime: Option<SetTime>,
+    /// New time of change.
+    pub mtime: Option<SetTime>,
     /// New length: accepted and without effect on an attribute.
     pub size: Option<u64>,
 }
 
 impl SetAttr {
-    pub(crate) fn apply(&self, meta: &mut Meta, unix: Duration) {
+    /// Changes an inode's memory at time `now`.
+    pub fn apply(&self, meta: &mut Meta, now: Stamp) {
         if self.size.is_some() {
-            meta.mtime = unix;
+            meta.mtime = now;
         }
         meta.mode = self.mode.map_or(meta.mode, |mode| mode & 0o7777);
         meta.owner.uid = self.uid.unwrap_or(meta.owner.uid);
         meta.owner.gid = self.gid.unwrap_or(meta.owner.gid);
-        meta.atime = self.atime.unwrap_or(meta.atime);
-        meta.mtime = self.mtime.unwrap_or(meta.mtime);
-        meta.ctime = unix;
+        meta.atime = self.atime.map_or(meta.atime, |time| time.at(now));
+        meta.mtime = self.mtime.map_or(meta.mtime, |time| time.at(now));
+        meta.ctime = now;
     }
 }

@@ -17,7 +17,7 @@ use alloc::vec::Vec;
 
 pub use self::items::Items;
 use self::items::{Dir, Entry, Link};
-pub use self::meta::{Attr, FileType, Meta, Object, Owner, SetAttr};
+pub use self::meta::{Attr, FileType, Meta, Object, Owner, SetAttr, SetTime};
 pub use self::ops::{Answer, Described, DirEntry, Forbidden, Op, Outcome};
 pub use self::schema::{Asked, Attribute, Context, Kind, Made, Stored, Subsystem};
 use crate::error::Refusal;
@@ -161,8 +161,8 @@ impl Tree {
             by_name: BTreeMap::new(),
             by_age: BTreeSet::new(),
             subdirs: 0,
-            born: now.unix,
-            meta: Meta::new(0o755, self.owner, now.unix),
+            born: now.unix.into(),
+            meta: Meta::new(0o755, self.owner, now.unix.into()),
             attribute_meta: BTreeMap::new(),
             dependents: 0,
             linked_by: 0,
@@ -187,7 +187,7 @@ impl Tree {
     }
 
     fn insert_link(&mut self, parent: ItemId, name: Name, target: ItemId, now: Now) -> ItemId {
-        let meta = Meta::new(0o777, self.owner, now.unix);
+        let meta = Meta::new(0o777, self.owner, now.unix.into());
         if let Ok(dir) = self.items.dir_mut(target) {
             dir.linked_by += 1;
         }
@@ -201,7 +201,7 @@ impl Tree {
             dir.by_name.insert(name.clone(), id);
             dir.by_age.insert(id);
             dir.subdirs += u32::from(matches!(entry, Entry::Dir(_)));
-            dir.meta.touch(now.unix);
+            dir.meta.touch(now.unix.into());
         }
         self.items.entries.insert(id, entry);
         self.changes.push(Change::Added { parent, name });
@@ -218,7 +218,7 @@ impl Tree {
             dir.by_name.remove(&name);
             dir.by_age.remove(&id);
             dir.subdirs -= u32::from(is_dir);
-            dir.meta.touch(now.unix);
+            dir.meta.touch(now.unix.into());
         }
         let mut items = Vec::new();
         self.forget(id, &mut items);

@@ -420,7 +420,7 @@ impl Tree {
             }
         }
         let mut meta = self.meta(object)?;
-        change.apply(&mut meta, now.unix);
+        change.apply(&mut meta, now.unix.into());
         match object {
             Object::Dir(id) => self.items.dir_mut(id)?.meta = meta,
             Object::Attribute(id, number) => {
