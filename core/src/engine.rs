@@ -84,7 +84,6 @@ impl Engine {
     /// Takes an input.
     pub fn handle(&mut self, now: Now, input: Input<'_>) {
         match input {
-            Input::Tree { request, .. } if self.stopped => self.reply(request, Err(Refusal::ShuttingDown)),
             Input::Tree { request, caller, view, op } => self.call(now, request, caller, view, &op),
             Input::Cancel(request) => {
                 if let Some((item, caller)) = self.config.cancel_removal(request) {
@@ -112,6 +111,7 @@ impl Engine {
             Input::Delivered { consumer, event } => {
                 self.stack.heartbeat.layer.delivery.done(consumer, event);
             }
+            Input::Shutdown if self.stopped => {}
             Input::Shutdown => self.shut_down(now),
         }
         self.pump(now.mono);
@@ -188,7 +188,11 @@ impl Engine {
             View::Sysfs => &mut self.sysfs,
             View::Debugfs => &mut self.debugfs,
         };
-        let outcome = tree.apply(&mut self.stack, Asked { now, caller, request }, op);
+        let outcome = if self.stopped {
+            Outcome::Ready(Err(Refusal::ShuttingDown))
+        } else {
+            tree.apply(&mut self.stack, Asked { now, caller, request }, op)
+        };
         let Outcome::Ready(result) = outcome else { return self.settle(now, Some(request)) };
         if let Err(refusal) = result {
             if let Some(Described { call, path, value }) = op.described(tree.items()) {
