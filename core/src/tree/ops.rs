@@ -229,7 +229,10 @@ impl Tree {
                     Ok(opened)
                 })
             }
-            Op::Show { item, attribute } => self.attribute(item, attribute).and_then(|_| {
+            Op::Show { item, attribute } => self.attribute(item, attribute).and_then(|declared| {
+                if declared.mode & 0o444 == 0 {
+                    return Err(Refusal::WriteOnly);
+                }
                 let mut text = Vec::new();
                 let cx = asked.context(&self.items);
                 subsystem.show(&cx, item, usize::from(attribute), &mut text)?;
@@ -237,7 +240,10 @@ impl Tree {
             }),
             Op::Store { item, attribute, data } => {
                 let data = &data[..data.len().min(STORE_MAX)];
-                let stored = self.attribute(item, attribute).and_then(|_| {
+                let stored = self.attribute(item, attribute).and_then(|declared| {
+                    if declared.mode & 0o222 == 0 {
+                        return Err(Refusal::ReadOnly);
+                    }
                     if self.items.dir(self.items.fragment(item))?.dropping {
                         return Err(Refusal::Gone);
                     }
