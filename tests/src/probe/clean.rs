@@ -15,6 +15,8 @@ const NOW: Timestamps = Timestamps {
 /// Removes everything that can be removed, and undoes what outlives an object: the two values that survive their
 /// cluster, and the mode and owner of the permanent directories.
 pub(super) fn clean(root: &Path) -> io::Result<()> {
+    // A target cannot go before the links to it, and those may come later in the walk.
+    empty(root);
     empty(root);
     reset_heartbeat(&root.join("cluster"))?;
     for permanent in permanent(root)? {
