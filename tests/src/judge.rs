@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::guest::{self, Error, Guest};
 use crate::list::List;
+use crate::program;
 
 /// Which tree the guest shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +30,7 @@ pub fn ask(tree: Tree, lists: &[List]) -> Result<Vec<Vec<String>>, Error> {
         Tree::O2cb => "ocfs2_nodemanager",
         Tree::Nvmet => "nvmet",
     };
-    let probe = std::fs::read(guest::probe()?)?;
+    let probe = std::fs::read(program::probe()?)?;
     let mut builder = Guest::builder().module(module).file("bin/probe", 0o755, probe);
     for (at, list) in lists.iter().enumerate() {
         builder = builder.file(&format!("ops/{at}"), 0o644, list.text.clone().into_bytes());

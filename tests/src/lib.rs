@@ -3,12 +3,14 @@
 //! One list of operations is run by one program, the [`probe`], in two places: inside a [`guest`] that boots a real
 //! kernel, and against a mount of ours. What both answered is compared line by line.
 
+pub mod compare;
 pub mod generate;
 pub mod guest;
 pub mod judge;
 pub mod list;
-pub mod nvmet;
+pub mod mount;
 pub mod probe;
-pub mod service;
+pub mod program;
 pub mod rng;
+pub mod subject;
 pub mod words;

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Error, program};
+use super::Error;
+use crate::program;
 
 /// An unpacked kernel package.
 pub(super) struct Kernel {

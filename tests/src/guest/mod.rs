@@ -6,7 +6,6 @@
 
 mod initramfs;
 mod kernel;
-mod program;
 mod shell;
 
 use std::fmt;
@@ -16,8 +15,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-pub use program::{probe, target_dir};
-
+use crate::program;
 use initramfs::Initramfs;
 use kernel::Kernel;
 use shell::Shell;
@@ -42,6 +40,12 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+impl From<String> for Error {
+    fn from(what: String) -> Self {
+        Self(what)
+    }
+}
 
 impl From<std::io::Error> for Error {
     fn from(error: std::io::Error) -> Self {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::Error;
+use crate::guest::Error;
 
 /// The folder where cargo builds, found from the running program.
 ///
@@ -18,33 +18,34 @@ pub fn target_dir() -> Result<PathBuf, Error> {
     folder.map(Path::to_path_buf).ok_or_else(|| Error::new("no cargo target folder: set CARGO_TARGET_DIR"))
 }
 
+/// The triple for which the probe is built: naming it keeps its flags away from build scripts.
+const TRIPLE: &str = "x86_64-unknown-linux-gnu";
+
 /// The probe as a program that needs no library, so that it runs in a guest. Built if it is missing or old.
 ///
 /// # Errors
 /// The build failed.
 pub fn probe() -> Result<PathBuf, Error> {
-    const TRIPLE: &str = "x86_64-unknown-linux-gnu";
-    let target = target_dir()?;
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args([
-        "build",
-        "--quiet",
-        "--release",
-        "--package",
-        "uo2cb-tests",
-        "--bin",
-        "probe",
-        "--target",
-        TRIPLE,
-    ]);
-    cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
-    cargo.env("CARGO_TARGET_DIR", &target).env("RUSTFLAGS", "-C target-feature=+crt-static");
+    let mut cargo = cargo("uo2cb-tests", "probe")?;
+    cargo.args(["--release", "--target", TRIPLE]).env("RUSTFLAGS", "-C target-feature=+crt-static");
     output(&mut cargo)?;
-    Ok(target.join(TRIPLE).join("release/probe"))
+    Ok(target_dir()?.join(TRIPLE).join("release/probe"))
+}
+
+/// Builds another program of this workspace.
+pub(crate) fn build(package: &str, program: &str) -> Result<(), Error> {
+    output(&mut cargo(package, program)?).map(drop)
+}
+
+fn cargo(package: &str, program: &str) -> Result<Command, Error> {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["build", "--quiet", "--package", package, "--bin", program]);
+    cargo.current_dir(env!("CARGO_MANIFEST_DIR")).env("CARGO_TARGET_DIR", target_dir()?);
+    Ok(cargo)
 }
 
 /// A busybox linked statically: the guest has no libraries.
-pub(super) fn busybox() -> Result<Vec<u8>, Error> {
+pub(crate) fn busybox() -> Result<Vec<u8>, Error> {
     let places = ["/bin/busybox", "/usr/bin/busybox", "/usr/bin/busybox.static"];
     let found =
         places.iter().find_map(|place| std::fs::read(place).ok().filter(|program| is_static(program)));
@@ -57,7 +58,7 @@ fn is_static(program: &[u8]) -> bool {
 }
 
 /// What a program prints; its failure is an error that names it.
-pub(super) fn output(command: &mut Command) -> Result<String, Error> {
+pub(crate) fn output(command: &mut Command) -> Result<String, Error> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = command.stdin(Stdio::null()).output();
     let output = output.map_err(|error| Error::new(format!("cannot run {name}: {error}")))?;

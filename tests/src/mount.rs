@@ -1,0 +1,101 @@
+//! A tree of ours, mounted for a test.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::mount::{UnmountFlags, unmount};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::guest::Error;
+use crate::program::{self, target_dir};
+
+const START: Duration = Duration::from_secs(10);
+const STOP: Duration = Duration::from_secs(5);
+/// How long to wait between two looks at something that no event announces.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// A server and the folder where it shows its tree; both are gone after the drop.
+#[derive(Debug)]
+pub struct Mount {
+    server: Child,
+    folder: TempDir,
+}
+
+impl Mount {
+    /// The daemon with the tree that the kernel has. `UO2CB` names another program than the one built here.
+    ///
+    /// # Errors
+    /// The daemon cannot be built or started, or shows no tree in time.
+    pub fn mainline() -> Result<Self, Error> {
+        let program = match std::env::var_os("UO2CB") {
+            Some(path) => path.into(),
+            None => {
+                program::build("uo2cb", "uo2cb")?;
+                target_dir()?.join("debug/uo2cb")
+            }
+        };
+        let mut server = Command::new(program);
+        server.arg("mount");
+        Self::start(server, &["--mainline", "--foreground", "--allow-other"])
+    }
+
+    /// Any server that takes the folder as its next argument, and `options` after it.
+    ///
+    /// # Errors
+    /// The server cannot be started, ends, or shows no tree in time.
+    pub fn start(mut server: Command, options: &[&str]) -> Result<Self, Error> {
+        let folder = tempfile::tempdir()?;
+        server.arg(folder.path()).args(options).stdin(Stdio::null());
+        let outside = fs::metadata(folder.path())?.dev();
+        let name = server.get_program().to_string_lossy().into_owned();
+        let child = server.spawn().map_err(|error| Error::new(format!("cannot start {name}: {error}")))?;
+        let mut mount = Self { server: child, folder };
+        let until = Instant::now() + START;
+        while fs::metadata(mount.root()).is_ok_and(|root| root.dev() == outside) {
+            if let Some(status) = mount.server.try_wait()? {
+                return Err(Error::new(format!("{name} ended at once: {status}")));
+            }
+            if Instant::now() > until {
+                return Err(Error::new(format!("{name} shows no tree after {START:?}")));
+            }
+            std::thread::sleep(LOOK);
+        }
+        Ok(mount)
+    }
+
+    /// The root of the tree.
+    pub fn root(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn wait(&mut self) -> io::Result<Option<ExitStatus>> {
+        let until = Instant::now() + STOP;
+        loop {
+            let status = self.server.try_wait()?;
+            if status.is_some() || Instant::now() > until {
+                return Ok(status);
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        // Politely first. What fails here is what has happened already: there is nothing more to do about it.
+        let pid = i32::try_from(self.server.id()).ok().and_then(Pid::from_raw);
+        if let Some(pid) = pid {
+            let _ = kill_process(pid, Signal::TERM);
+        }
+        if !matches!(self.wait(), Ok(Some(_))) {
+            let _ = self.server.kill();
+            let _ = self.server.wait();
+        }
+        let _ = unmount(self.folder.path(), UnmountFlags::DETACH);
+    }
+}
