@@ -16,11 +16,13 @@ use uo2cb_tests::mount::Mount;
 use uo2cb_tests::subject;
 
 const SEEDS: u64 = 25;
-const LENGTH: usize = 250;
 const LINK_SEEDS: u64 = 8;
 
 fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let words: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|word| !word.starts_with('-'))
+        .collect();
     if !rustix::process::geteuid().is_root() {
         println!("conformance: not run, it needs root");
         return ExitCode::SUCCESS;
@@ -47,7 +49,11 @@ fn run(words: &[String]) -> Result<bool, Error> {
         _ => Table::default(),
     };
     for tree in [Tree::O2cb, Tree::Nvmet] {
-        let other = if against_itself { Other::Guest } else { Other::of(tree)? };
+        let other = if against_itself {
+            Other::Guest
+        } else {
+            Other::of(tree)?
+        };
         if matches!(other, Other::Missing) {
             continue;
         }
@@ -77,7 +83,8 @@ impl Other {
     fn of(tree: Tree) -> Result<Self, Error> {
         Ok(match tree {
             Tree::O2cb => Self::Daemon(Mount::mainline()?),
-            Tree::Nvmet => std::env::var_os("NVMET_ROOT").map_or(Self::Missing, |root| Self::Folder(root.into())),
+            Tree::Nvmet => std::env::var_os("NVMET_ROOT")
+                .map_or(Self::Missing, |root| Self::Folder(root.into())),
         })
     }
 
@@ -97,6 +104,6 @@ fn lists(tree: Tree, folder: &Path) -> Result<Vec<List>, Error> {
         Tree::Nvmet => (folder.join("nvmet"), LINK_SEEDS),
     };
     let mut lists = List::load_all(&folder)?;
-    lists.extend((1..=seeds).map(|seed| generate::list(tree, seed, LENGTH)));
+    lists.extend((1..=seeds).map(|seed| generate::list(tree, seed, generate::LENGTH)));
     Ok(lists)
 }

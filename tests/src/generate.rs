@@ -11,10 +11,16 @@ use crate::judge::Tree;
 use crate::list::List;
 use crate::rng::Rng;
 
+/// How many operations the lists of the conformance test have.
+pub const LENGTH: usize = 250;
+
 /// A list of about `length` operations on `tree`: the same for the same arguments.
 pub fn list(tree: Tree, seed: u64, length: usize) -> List {
     let mut rng = Rng::new(seed);
-    let mut lines = Vec::new();
+    let mut lines = match tree {
+        Tree::O2cb => o2cb::start(&mut rng),
+        Tree::Nvmet => nvmet::start(),
+    };
     while lines.len() < length {
         match tree {
             Tree::O2cb => o2cb::step(&mut rng, &mut lines),
@@ -25,12 +31,27 @@ pub fn list(tree: Tree, seed: u64, length: usize) -> List {
         Tree::O2cb => format!("seed-{seed}"),
         Tree::Nvmet => format!("links-seed-{seed}"),
     };
-    List { name, text: lines.join("\n") + "\n" }
+    List {
+        name,
+        text: lines.join("\n") + "\n",
+    }
 }
 
 const DESCRIPTORS: &[&str] = &["1", "2", "3", "4"];
-const FLAGS: &[&str] =
-    &["r", "r", "rw", "rw", "w", "w,trunc", "rw,append", "r,directory", "r,nofollow", "path", "r,creat", "w,excl,creat"];
+const FLAGS: &[&str] = &[
+    "r",
+    "r",
+    "rw",
+    "rw",
+    "w",
+    "w,trunc",
+    "rw,append",
+    "r,directory",
+    "r,nofollow",
+    "path",
+    "r,creat",
+    "w,excl,creat",
+];
 const MODES: &[&str] = &["644", "600", "444", "666", "0", "755", "700", "777", "1777"];
 const OFFSETS: &[&str] = &["0", "1", "3", "5", "100", "4095", "4096", "-1", "-4096"];
 const WHENCES: &[&str] = &["SET", "SET", "CUR", "END", "DATA", "HOLE"];
@@ -41,12 +62,28 @@ fn descriptor_line(rng: &mut Rng, values: &[&str]) -> String {
     let descriptor = rng.pick(DESCRIPTORS);
     match rng.below(14) {
         0..3 => format!("read {descriptor} {}", rng.pick(SIZES)),
-        3 => format!("pread {descriptor} {} {}", rng.pick(OFFSETS), rng.pick(SIZES)),
+        3 => format!(
+            "pread {descriptor} {} {}",
+            rng.pick(OFFSETS),
+            rng.pick(SIZES)
+        ),
         4..7 => format!("write {descriptor} {}", rng.pick(values)),
-        7 => format!("pwrite {descriptor} {} {}", rng.pick(OFFSETS), rng.pick(values)),
-        8 => format!("writev {descriptor} {} {}", rng.pick(values), rng.pick(values)),
+        7 => format!(
+            "pwrite {descriptor} {} {}",
+            rng.pick(OFFSETS),
+            rng.pick(values)
+        ),
+        8 => format!(
+            "writev {descriptor} {} {}",
+            rng.pick(values),
+            rng.pick(values)
+        ),
         9 => format!("lseek {descriptor} 0 SET"),
-        10 => format!("lseek {descriptor} {} {}", rng.pick(OFFSETS), rng.pick(WHENCES)),
+        10 => format!(
+            "lseek {descriptor} {} {}",
+            rng.pick(OFFSETS),
+            rng.pick(WHENCES)
+        ),
         11 => format!("fstat {descriptor}"),
         12 => format!("getdents {descriptor} {}", rng.pick(&["24", "64", "4096"])),
         _ => {

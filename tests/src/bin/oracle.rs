@@ -1,8 +1,10 @@
-//! `oracle [--nvmet] LIST...`: what a real kernel answers to lists of operations, side by side with each operation.
+//! `oracle [--nvmet] [--seed N | LIST]...`: what a real kernel answers to lists of operations, side by side with each
+//! operation; the lists are files or generated from a seed.
 
-use std::path::Path;
+use std::error::Error;
 use std::process::ExitCode;
 
+use uo2cb_tests::generate;
 use uo2cb_tests::judge::{self, Tree};
 use uo2cb_tests::list::List;
 
@@ -16,15 +18,23 @@ fn main() -> ExitCode {
     }
 }
 
-fn print() -> Result<(), Box<dyn std::error::Error>> {
-    let mut tree = Tree::O2cb;
+fn print() -> Result<(), Box<dyn Error>> {
+    let mut args = std::env::args().skip(1).peekable();
+    let tree = match args.next_if(|arg| arg == "--nvmet") {
+        Some(_) => Tree::Nvmet,
+        None => Tree::O2cb,
+    };
     let mut lists = Vec::new();
-    for arg in std::env::args().skip(1) {
-        if arg == "--nvmet" {
-            tree = Tree::Nvmet;
+    while let Some(arg) = args.next() {
+        lists.push(if arg == "--seed" {
+            let seed = args.next().ok_or("--seed wants a number")?.parse()?;
+            generate::list(tree, seed, generate::LENGTH)
         } else {
-            lists.push(List { text: std::fs::read_to_string(Path::new(&arg))?, name: arg });
-        }
+            List {
+                text: std::fs::read_to_string(&arg)?,
+                name: arg,
+            }
+        });
     }
     for (list, answers) in lists.iter().zip(judge::ask(tree, &lists)?) {
         println!("# {}", list.name);

@@ -17,7 +17,11 @@ pub(super) struct Args<'a> {
 
 impl<'a> Args<'a> {
     pub(super) fn new(words: Split<'a, char>, root: &Path, scratch: &Path) -> Self {
-        Self { words, root: root.into(), scratch: scratch.into() }
+        Self {
+            words,
+            root: root.into(),
+            scratch: scratch.into(),
+        }
     }
 
     /// The next word as it stands.
@@ -62,6 +66,9 @@ impl<'a> Args<'a> {
 
     /// Every word that is left, unescaped.
     pub(super) fn rest(&mut self) -> Result<Vec<Vec<u8>>, Failure> {
-        self.words.by_ref().map(|word| unescape(word).ok_or(Failure::Unknown)).collect()
+        self.words
+            .by_ref()
+            .map(|word| unescape(word).ok_or(Failure::Unknown))
+            .collect()
     }
 }

@@ -8,8 +8,14 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, unlinkat, utimensat};
 
 const NOW: Timestamps = Timestamps {
-    last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_NOW },
-    last_modification: Timespec { tv_sec: 0, tv_nsec: UTIME_NOW },
+    last_access: Timespec {
+        tv_sec: 0,
+        tv_nsec: UTIME_NOW,
+    },
+    last_modification: Timespec {
+        tv_sec: 0,
+        tv_nsec: UTIME_NOW,
+    },
 };
 
 /// Removes everything that can be removed, and undoes what outlives an object: the two values that survive their
@@ -30,7 +36,9 @@ pub(super) fn clean(root: &Path) -> io::Result<()> {
 
 /// Depth first. Refusals are expected everywhere: default groups and attributes cannot be removed.
 fn empty(directory: &Path) {
-    let Ok(entries) = fs::read_dir(directory) else { return };
+    let Ok(entries) = fs::read_dir(directory) else {
+        return;
+    };
     let paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
     for path in &paths {
         let _ = unlinkat(CWD, path, AtFlags::empty());
@@ -67,7 +75,12 @@ fn permanent(root: &Path) -> io::Result<Vec<PathBuf>> {
     let mut next = 0;
     while next < found.len() {
         let entries = fs::read_dir(&found[next])?;
-        found.extend(entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()));
+        found.extend(
+            entries
+                .flatten()
+                .map(|entry| entry.path())
+                .filter(|path| path.is_dir()),
+        );
         next += 1;
     }
     Ok(found)
