@@ -228,3 +228,6 @@ impl Drop for Guest {
         let _ = self.child.wait();
     }
 }
+
+#[cfg(test)]
+mod tests;
