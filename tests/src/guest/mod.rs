@@ -195,6 +195,7 @@ impl Builder {
 }
 
 /// A running guest.
+#[derive(Debug)]
 pub struct Guest {
     child: Child,
     shell: Shell,

@@ -12,9 +12,10 @@ use super::Error;
 /// Starts the line that ends a command's output.
 const DONE: &str = "@@done ";
 /// How much of the console an error shows.
-const TAIL_LINES: usize = 30;
+const TAIL_LINES: usize = 80;
 
 /// Sends commands, collects what they print.
+#[derive(Debug)]
 pub(super) struct Shell {
     input: ChildStdin,
     lines: Receiver<String>,
