@@ -19,10 +19,7 @@ const SEEDS: u64 = 25;
 const LINK_SEEDS: u64 = 8;
 
 fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args()
-        .skip(1)
-        .filter(|word| !word.starts_with('-'))
-        .collect();
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     if !rustix::process::geteuid().is_root() {
         println!("conformance: not run, it needs root");
         return ExitCode::SUCCESS;
@@ -49,11 +46,7 @@ fn run(words: &[String]) -> Result<bool, Error> {
         _ => Table::default(),
     };
     for tree in [Tree::O2cb, Tree::Nvmet] {
-        let other = if against_itself {
-            Other::Guest
-        } else {
-            Other::of(tree)?
-        };
+        let other = if against_itself { Other::Guest } else { Other::of(tree)? };
         if matches!(other, Other::Missing) {
             continue;
         }
@@ -83,8 +76,9 @@ impl Other {
     fn of(tree: Tree) -> Result<Self, Error> {
         Ok(match tree {
             Tree::O2cb => Self::Daemon(Mount::mainline()?),
-            Tree::Nvmet => std::env::var_os("NVMET_ROOT")
-                .map_or(Self::Missing, |root| Self::Folder(root.into())),
+            Tree::Nvmet => {
+                std::env::var_os("NVMET_ROOT").map_or(Self::Missing, |root| Self::Folder(root.into()))
+            }
         })
     }
 

@@ -22,17 +22,8 @@ pub struct Difference {
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            list,
-            line,
-            operation,
-            kernel,
-            ours,
-        } = self;
-        write!(
-            f,
-            "{list}:{line}: {operation}\n    kernel: {kernel}\n    ours:   {ours}"
-        )
+        let Self { list, line, operation, kernel, ours } = self;
+        write!(f, "{list}:{line}: {operation}\n    kernel: {kernel}\n    ours:   {ours}")
     }
 }
 
@@ -56,20 +47,11 @@ impl Table {
     /// A line without four fields.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut entries = Vec::new();
-        for line in text
-            .lines()
-            .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        {
-            let fields: Vec<String> = line
-                .splitn(4, " | ")
-                .map(|field| field.trim().to_owned())
-                .collect();
+        for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            let fields: Vec<String> = line.splitn(4, " | ").map(|field| field.trim().to_owned()).collect();
             let [operation, kernel, ours, reason] = <[String; 4]>::try_from(fields)
                 .map_err(|_| format!("not `OPERATION | KERNEL | OURS | REASON`: {line}"))?;
-            entries.push(Known {
-                patterns: [operation, kernel, ours],
-                reason,
-            });
+            entries.push(Known { patterns: [operation, kernel, ours], reason });
         }
         Ok(Self(entries))
     }
@@ -77,13 +59,7 @@ impl Table {
     /// The first entry that matches.
     fn find(&self, difference: &Difference) -> Option<usize> {
         let answers = [&difference.operation, &difference.kernel, &difference.ours];
-        self.0.iter().position(|known| {
-            known
-                .patterns
-                .iter()
-                .zip(answers)
-                .all(|(p, text)| matches(p, text))
-        })
+        self.0.iter().position(|known| known.patterns.iter().zip(answers).all(|(p, text)| matches(p, text)))
     }
 }
 
@@ -118,24 +94,14 @@ impl Report {
     pub fn add(&mut self, table: &Table, list: &List, kernel: &[String], ours: &[String]) {
         for (at, (line, operation)) in list.operations().enumerate() {
             self.total += 1;
-            let answer = |answers: &[String]| {
-                answers
-                    .get(at)
-                    .cloned()
-                    .unwrap_or_else(|| "no answer".to_owned())
-            };
+            let answer =
+                |answers: &[String]| answers.get(at).cloned().unwrap_or_else(|| "no answer".to_owned());
             let (kernel, ours) = (answer(kernel), answer(ours));
             if kernel == ours {
                 continue;
             }
             let operation = operation.to_owned();
-            let difference = Difference {
-                list: list.name.clone(),
-                line,
-                operation,
-                kernel,
-                ours,
-            };
+            let difference = Difference { list: list.name.clone(), line, operation, kernel, ours };
             match table.find(&difference) {
                 Some(entry) => *self.known.entry(entry).or_default() += 1,
                 None => self.unknown.push(difference),
@@ -163,11 +129,7 @@ impl Report {
         }
         let known: usize = self.known.values().sum();
         println!("known differences: {known}, others: {}", self.unknown.len());
-        println!(
-            "identical {} of {}",
-            self.total - known - self.unknown.len(),
-            self.total
-        );
+        println!("identical {} of {}", self.total - known - self.unknown.len(), self.total);
         passed
     }
 }
@@ -187,23 +149,12 @@ mod tests {
 
     #[test]
     fn differences_are_sorted_into_known_and_others() {
-        let list = List {
-            name: "l".to_owned(),
-            text: "# c\nread 1 0\nstat .\nstat x\n".to_owned(),
-        };
+        let list = List { name: "l".to_owned(), text: "# c\nread 1 0\nstat .\nstat x\n".to_owned() };
         let answers = |words: [&str; 3]| words.map(str::to_owned);
         let table = Table::parse("# comment\nread * 0 | EFAULT | ok % | empty reads\n").unwrap();
         let mut report = Report::default();
-        report.add(
-            &table,
-            &list,
-            &answers(["EFAULT", "ok", "ok"]),
-            &answers(["ok %", "ok", "EPERM"]),
-        );
-        assert_eq!(
-            (report.total, report.known.len(), report.unknown.len()),
-            (3, 1, 1)
-        );
+        report.add(&table, &list, &answers(["EFAULT", "ok", "ok"]), &answers(["ok %", "ok", "EPERM"]));
+        assert_eq!((report.total, report.known.len(), report.unknown.len()), (3, 1, 1));
         assert_eq!(report.unknown[0].line, 4);
         assert!(!report.conclude(&table, true));
     }

@@ -31,10 +31,7 @@ pub fn list(tree: Tree, seed: u64, length: usize) -> List {
         Tree::O2cb => format!("seed-{seed}"),
         Tree::Nvmet => format!("links-seed-{seed}"),
     };
-    List {
-        name,
-        text: lines.join("\n") + "\n",
-    }
+    List { name, text: lines.join("\n") + "\n" }
 }
 
 const DESCRIPTORS: &[&str] = &["1", "2", "3", "4"];
@@ -62,28 +59,12 @@ fn descriptor_line(rng: &mut Rng, values: &[&str]) -> String {
     let descriptor = rng.pick(DESCRIPTORS);
     match rng.below(14) {
         0..3 => format!("read {descriptor} {}", rng.pick(SIZES)),
-        3 => format!(
-            "pread {descriptor} {} {}",
-            rng.pick(OFFSETS),
-            rng.pick(SIZES)
-        ),
+        3 => format!("pread {descriptor} {} {}", rng.pick(OFFSETS), rng.pick(SIZES)),
         4..7 => format!("write {descriptor} {}", rng.pick(values)),
-        7 => format!(
-            "pwrite {descriptor} {} {}",
-            rng.pick(OFFSETS),
-            rng.pick(values)
-        ),
-        8 => format!(
-            "writev {descriptor} {} {}",
-            rng.pick(values),
-            rng.pick(values)
-        ),
+        7 => format!("pwrite {descriptor} {} {}", rng.pick(OFFSETS), rng.pick(values)),
+        8 => format!("writev {descriptor} {} {}", rng.pick(values), rng.pick(values)),
         9 => format!("lseek {descriptor} 0 SET"),
-        10 => format!(
-            "lseek {descriptor} {} {}",
-            rng.pick(OFFSETS),
-            rng.pick(WHENCES)
-        ),
+        10 => format!("lseek {descriptor} {} {}", rng.pick(OFFSETS), rng.pick(WHENCES)),
         11 => format!("fstat {descriptor}"),
         12 => format!("getdents {descriptor} {}", rng.pick(&["24", "64", "4096"])),
         _ => {

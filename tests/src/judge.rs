@@ -31,9 +31,7 @@ pub fn ask(tree: Tree, lists: &[List]) -> Result<Vec<Vec<String>>, Error> {
         Tree::Nvmet => "nvmet",
     };
     let probe = std::fs::read(program::probe()?)?;
-    let mut builder = Guest::builder()
-        .module(module)
-        .file("bin/probe", 0o755, probe);
+    let mut builder = Guest::builder().module(module).file("bin/probe", 0o755, probe);
     for (at, list) in lists.iter().enumerate() {
         builder = builder.file(&format!("ops/{at}"), 0o644, list.text.clone().into_bytes());
     }

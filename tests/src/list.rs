@@ -24,15 +24,8 @@ impl List {
         for entry in fs::read_dir(folder)? {
             let path = entry?.path();
             if path.extension().is_some_and(|extension| extension == "ops") {
-                let name = path
-                    .file_stem()
-                    .unwrap_or_default()
-                    .to_string_lossy()
-                    .into_owned();
-                lists.push(Self {
-                    name,
-                    text: fs::read_to_string(&path)?,
-                });
+                let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+                lists.push(Self { name, text: fs::read_to_string(&path)? });
             }
         }
         lists.sort_by(|a, b| a.name.cmp(&b.name));
@@ -41,10 +34,6 @@ impl List {
 
     /// The operations with their line numbers, counted from 1.
     pub fn operations(&self) -> impl Iterator<Item = (usize, &str)> {
-        self.text
-            .lines()
-            .enumerate()
-            .filter(|(_, line)| is_operation(line))
-            .map(|(at, line)| (at + 1, line))
+        self.text.lines().enumerate().filter(|(_, line)| is_operation(line)).map(|(at, line)| (at + 1, line))
     }
 }

@@ -53,13 +53,8 @@ impl Mount {
         server.arg(folder.path()).args(options).stdin(Stdio::null());
         let outside = fs::metadata(folder.path())?.dev();
         let name = server.get_program().to_string_lossy().into_owned();
-        let child = server
-            .spawn()
-            .map_err(|error| Error::new(format!("cannot start {name}: {error}")))?;
-        let mut mount = Self {
-            server: child,
-            folder,
-        };
+        let child = server.spawn().map_err(|error| Error::new(format!("cannot start {name}: {error}")))?;
+        let mut mount = Self { server: child, folder };
         let until = Instant::now() + START;
         while fs::metadata(mount.root()).is_ok_and(|root| root.dev() == outside) {
             if let Some(status) = mount.server.try_wait()? {

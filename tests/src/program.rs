@@ -14,12 +14,8 @@ pub fn target_dir() -> Result<PathBuf, Error> {
         return Ok(folder.into());
     }
     let program = std::env::current_exe()?;
-    let folder = program
-        .ancestors()
-        .find(|folder| folder.join(".rustc_info.json").is_file());
-    folder
-        .map(Path::to_path_buf)
-        .ok_or_else(|| Error::new("no cargo target folder: set CARGO_TARGET_DIR"))
+    let folder = program.ancestors().find(|folder| folder.join(".rustc_info.json").is_file());
+    folder.map(Path::to_path_buf).ok_or_else(|| Error::new("no cargo target folder: set CARGO_TARGET_DIR"))
 }
 
 /// The triple for which the probe is built: naming it keeps its flags away from build scripts.
@@ -31,9 +27,7 @@ const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 /// The build failed.
 pub fn probe() -> Result<PathBuf, Error> {
     let mut cargo = cargo("uo2cb-tests", "probe")?;
-    cargo
-        .args(["--release", "--target", TRIPLE])
-        .env("RUSTFLAGS", "-C target-feature=+crt-static");
+    cargo.args(["--release", "--target", TRIPLE]).env("RUSTFLAGS", "-C target-feature=+crt-static");
     output(&mut cargo)?;
     Ok(target_dir()?.join(TRIPLE).join("release/probe"))
 }
@@ -46,24 +40,15 @@ pub(crate) fn build(package: &str, program: &str) -> Result<(), Error> {
 fn cargo(package: &str, program: &str) -> Result<Command, Error> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.args(["build", "--quiet", "--package", package, "--bin", program]);
-    cargo
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .env("CARGO_TARGET_DIR", target_dir()?);
+    cargo.current_dir(env!("CARGO_MANIFEST_DIR")).env("CARGO_TARGET_DIR", target_dir()?);
     Ok(cargo)
 }
 
 /// A busybox linked statically: the guest has no libraries.
 pub(crate) fn busybox() -> Result<Vec<u8>, Error> {
-    let places = [
-        "/bin/busybox",
-        "/usr/bin/busybox",
-        "/usr/bin/busybox.static",
-    ];
-    let found = places.iter().find_map(|place| {
-        std::fs::read(place)
-            .ok()
-            .filter(|program| is_static(program))
-    });
+    let places = ["/bin/busybox", "/usr/bin/busybox", "/usr/bin/busybox.static"];
+    let found =
+        places.iter().find_map(|place| std::fs::read(place).ok().filter(|program| is_static(program)));
     found.ok_or_else(|| Error::new("no static busybox (package busybox-static)"))
 }
 
@@ -79,11 +64,7 @@ pub(crate) fn output(command: &mut Command) -> Result<String, Error> {
     let output = output.map_err(|error| Error::new(format!("cannot run {name}: {error}")))?;
     if !output.status.success() {
         let words = String::from_utf8_lossy(&output.stderr);
-        return Err(Error::new(format!(
-            "{name}: {}: {}",
-            output.status,
-            words.trim()
-        )));
+        return Err(Error::new(format!("{name}: {}: {}", output.status, words.trim())));
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -32,10 +32,7 @@ pub fn ask(root: &Path, lists: &[List]) -> Result<Vec<Vec<String>>, Error> {
 fn run(probe: &mut Command, list: &List) -> Result<String, Error> {
     let input = tempfile::NamedTempFile::new()?;
     std::fs::write(input.path(), &list.text)?;
-    let mut child = probe
-        .stdin(input.reopen()?)
-        .stdout(Stdio::piped())
-        .spawn()?;
+    let mut child = probe.stdin(input.reopen()?).stdout(Stdio::piped()).spawn()?;
     let Some(mut output) = child.stdout.take() else {
         return Err(Error::new("the probe has no output"));
     };
@@ -54,10 +51,7 @@ fn run(probe: &mut Command, list: &List) -> Result<String, Error> {
         Err(_) => {
             // Not waited for: a process that hangs in the tree ends with the tree.
             let _ = child.kill();
-            Err(Error::new(format!(
-                "{}: no end after {ONE_LIST:?}",
-                list.name
-            )))
+            Err(Error::new(format!("{}: no end after {ONE_LIST:?}", list.name)))
         }
     }
 }

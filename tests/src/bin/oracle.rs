@@ -30,10 +30,7 @@ fn print() -> Result<(), Box<dyn Error>> {
             let seed = args.next().ok_or("--seed wants a number")?.parse()?;
             generate::list(tree, seed, generate::LENGTH)
         } else {
-            List {
-                text: std::fs::read_to_string(&arg)?,
-                name: arg,
-            }
+            List { text: std::fs::read_to_string(&arg)?, name: arg }
         });
     }
     for (list, answers) in lists.iter().zip(judge::ask(tree, &lists)?) {

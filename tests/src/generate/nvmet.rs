@@ -7,27 +7,13 @@ const HOSTS: &[&str] = &["h1", "h2", "h3"];
 const SUBSYSTEMS: &[&str] = &["s1", "s2"];
 const LINKS: &[&str] = &["h1", "h2", "h3", "l"];
 const VALUES: &[&str] = &["0", "1", "1%0A", "y", "n", "junk"];
-const FOLDERS: &[&str] = &[
-    "@",
-    "@/nvmet",
-    "@/nvmet/hosts",
-    "@/nvmet/hosts/h1",
-    "@/nvmet/subsystems/s1/allowed_hosts",
-    "^",
-    "^/d",
-];
+const FOLDERS: &[&str] =
+    &["@", "@/nvmet", "@/nvmet/hosts", "@/nvmet/hosts/h1", "@/nvmet/subsystems/s1/allowed_hosts", "^", "^/d"];
 
 /// Something to meet from the first operation on, and every descriptor open.
 pub(super) fn start() -> Vec<String> {
-    let mut lines = vec![
-        "mkdir @/nvmet/hosts/h1".to_owned(),
-        "mkdir @/nvmet/subsystems/s1".to_owned(),
-    ];
-    lines.extend(
-        super::DESCRIPTORS
-            .iter()
-            .map(|descriptor| format!("open {descriptor} @/nvmet/hosts r")),
-    );
+    let mut lines = vec!["mkdir @/nvmet/hosts/h1".to_owned(), "mkdir @/nvmet/subsystems/s1".to_owned()];
+    lines.extend(super::DESCRIPTORS.iter().map(|descriptor| format!("open {descriptor} @/nvmet/hosts r")));
     lines
 }
 
@@ -39,22 +25,13 @@ pub(super) fn step(rng: &mut Rng, lines: &mut Vec<String>) {
         22..48 => lines.push(format!("symlink {} {}", target(rng), link(rng))),
         48..58 => lines.push(format!("unlink {}", link(rng))),
         58..64 => lines.push(format!("readlink {}", link(rng))),
-        64..70 => lines.push(format!(
-            "{} {}",
-            rng.pick(&["lstat", "stat", "rmdir", "mkdir"]),
-            link(rng)
-        )),
+        64..70 => lines.push(format!("{} {}", rng.pick(&["lstat", "stat", "rmdir", "mkdir"]), link(rng))),
         70..78 => lines.push(format!("readdir {}", listing(rng))),
         78..84 => lines.push(format!("chdir {}", rng.pick(FOLDERS))),
         84..88 => lines.push(format!("put {} {}", attribute(rng), rng.pick(VALUES))),
         88..90 => lines.push(format!("cat {}", attribute(rng))),
         90..93 => {
-            lines.push(format!(
-                "open {} {} {}",
-                rng.pick(super::DESCRIPTORS),
-                listing(rng),
-                rng.pick(FLAGS)
-            ));
+            lines.push(format!("open {} {} {}", rng.pick(super::DESCRIPTORS), listing(rng), rng.pick(FLAGS)));
         }
         93..97 => lines.push(descriptor_line(rng, VALUES)),
         97 => {
@@ -76,18 +53,11 @@ fn item(rng: &mut Rng) -> String {
 }
 
 fn link(rng: &mut Rng) -> String {
-    format!(
-        "@/nvmet/subsystems/{}/allowed_hosts/{}",
-        rng.pick(SUBSYSTEMS),
-        rng.pick(LINKS)
-    )
+    format!("@/nvmet/subsystems/{}/allowed_hosts/{}", rng.pick(SUBSYSTEMS), rng.pick(LINKS))
 }
 
 fn attribute(rng: &mut Rng) -> String {
-    format!(
-        "@/nvmet/subsystems/{}/attr_allow_any_host",
-        rng.pick(SUBSYSTEMS)
-    )
+    format!("@/nvmet/subsystems/{}/attr_allow_any_host", rng.pick(SUBSYSTEMS))
 }
 
 /// Directories of which a real kernel shows nothing else.
@@ -112,8 +82,6 @@ fn target(rng: &mut Rng) -> String {
         16 => attribute(rng),
         17 => "^/outer".to_owned(),
         18 => listing(rng),
-        _ => rng
-            .pick(&["^/d", "^/f", "@", ".", "..", "missing", "/"])
-            .to_owned(),
+        _ => rng.pick(&["^/d", "^/f", "@", ".", "..", "missing", "/"]).to_owned(),
     }
 }

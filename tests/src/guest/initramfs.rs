@@ -11,11 +11,7 @@ pub(super) struct Initramfs {
 
 impl Initramfs {
     pub(super) fn new() -> Self {
-        Self {
-            archive: Vec::new(),
-            directories: BTreeSet::new(),
-            entries: 0,
-        }
+        Self { archive: Vec::new(), directories: BTreeSet::new(), entries: 0 }
     }
 
     pub(super) fn file(&mut self, path: &str, mode: u32, content: &[u8]) {
@@ -38,23 +34,8 @@ impl Initramfs {
         let size = u32::try_from(content.len()).expect("no file of a guest is as large as 4 GiB");
         let name_size = u32::try_from(name.len() + 1).expect("names are short");
         self.archive.extend_from_slice(b"070701");
-        for number in [
-            self.entries,
-            mode,
-            0,
-            0,
-            1,
-            0,
-            size,
-            0,
-            0,
-            0,
-            0,
-            name_size,
-            0,
-        ] {
-            self.archive
-                .extend_from_slice(format!("{number:08X}").as_bytes());
+        for number in [self.entries, mode, 0, 0, 1, 0, size, 0, 0, 0, 0, name_size, 0] {
+            self.archive.extend_from_slice(format!("{number:08X}").as_bytes());
         }
         self.archive.extend_from_slice(name.as_bytes());
         self.archive.push(0);
@@ -64,7 +45,6 @@ impl Initramfs {
     }
 
     fn pad(&mut self) {
-        self.archive
-            .resize(self.archive.len().next_multiple_of(4), 0);
+        self.archive.resize(self.archive.len().next_multiple_of(4), 0);
     }
 }

@@ -21,13 +21,10 @@ impl Kernel {
         if !cache.is_dir() {
             fetch(&cache)?;
         }
-        let boot = fs::read_dir(cache.join("boot"))?
-            .flatten()
-            .map(|entry| entry.path());
+        let boot = fs::read_dir(cache.join("boot"))?.flatten().map(|entry| entry.path());
         let image = boot
             .filter(|path| {
-                path.file_name()
-                    .is_some_and(|name| name.as_encoded_bytes().starts_with(b"vmlinuz-"))
+                path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"vmlinuz-"))
             })
             .max()
             .ok_or_else(|| Error::new(format!("no kernel below {}", cache.display())))?;
@@ -45,9 +42,7 @@ impl Kernel {
         let mut loaded = Vec::new();
         for name in wanted {
             if !self.modules.contains_key(&plain(name)) {
-                return Err(Error::new(format!(
-                    "the kernel package has no module {name}"
-                )));
+                return Err(Error::new(format!("the kernel package has no module {name}")));
             }
             self.load(&plain(name), &mut loaded)?;
         }
@@ -82,11 +77,7 @@ fn index(folder: &Path, modules: &mut HashMap<String, PathBuf>) -> Result<(), Er
         if path.is_dir() {
             index(&path, modules)?;
         } else if path.extension().is_some_and(|extension| extension == "ko") {
-            let name = path
-                .file_stem()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             modules.insert(plain(&name), path);
         }
     }
@@ -114,20 +105,10 @@ fn fetch(cache: &Path) -> Result<(), Error> {
     let beside = cache.parent().unwrap_or(Path::new("."));
     let work = tempfile::tempdir_in(beside)?;
     let package = newest_package()?;
-    program::output(
-        Command::new("apt-get")
-            .args(["download", &package])
-            .current_dir(work.path()),
-    )?;
-    let files: Vec<PathBuf> = fs::read_dir(work.path())?
-        .flatten()
-        .map(|entry| entry.path())
-        .collect();
+    program::output(Command::new("apt-get").args(["download", &package]).current_dir(work.path()))?;
+    let files: Vec<PathBuf> = fs::read_dir(work.path())?.flatten().map(|entry| entry.path()).collect();
     let [file] = files.as_slice() else {
-        return Err(Error::new(format!(
-            "apt-get download {package} left {} files",
-            files.len()
-        )));
+        return Err(Error::new(format!("apt-get download {package} left {} files", files.len())));
     };
     let unpacked = work.path().join("unpacked");
     program::output(Command::new("dpkg").arg("-x").arg(file).arg(&unpacked))?;
@@ -140,13 +121,8 @@ fn fetch(cache: &Path) -> Result<(), Error> {
 
 fn newest_package() -> Result<String, Error> {
     let pattern = r"^linux-image-6\.1\.0-[0-9]+-amd64$";
-    let found =
-        program::output(Command::new("apt-cache").args(["search", "--names-only", pattern]))?;
-    let build = |name: &&str| {
-        name.split('-')
-            .nth(3)
-            .and_then(|number| number.parse::<u32>().ok())
-    };
+    let found = program::output(Command::new("apt-cache").args(["search", "--names-only", pattern]))?;
+    let build = |name: &&str| name.split('-').nth(3).and_then(|number| number.parse::<u32>().ok());
     let names = found.lines().filter_map(|line| line.split(' ').next());
     let newest = names.max_by_key(build);
     newest

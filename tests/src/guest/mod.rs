@@ -110,20 +110,11 @@ impl Builder {
         let initrd = folder.path().join("initrd");
         std::fs::write(&initrd, self.initramfs(&kernel)?)?;
         let console = folder.path().join("console");
-        let mut child = self
-            .qemu(&kernel, &initrd, &console)
-            .spawn()
-            .map_err(|error| {
-                Error::new(format!(
-                    "cannot start qemu-system-x86_64 (package qemu-system-x86): {error}"
-                ))
-            })?;
+        let mut child = self.qemu(&kernel, &initrd, &console).spawn().map_err(|error| {
+            Error::new(format!("cannot start qemu-system-x86_64 (package qemu-system-x86): {error}"))
+        })?;
         let shell = Shell::new(&mut child, console)?;
-        let mut guest = Guest {
-            child,
-            shell,
-            _folder: folder,
-        };
+        let mut guest = Guest { child, shell, _folder: folder };
         guest.shell.wait_ready(deadline)?;
         Ok(guest)
     }
@@ -149,12 +140,7 @@ impl Builder {
         Ok(image.finish())
     }
 
-    fn qemu(
-        &self,
-        kernel: &Kernel,
-        initrd: &std::path::Path,
-        console: &std::path::Path,
-    ) -> Command {
+    fn qemu(&self, kernel: &Kernel, initrd: &std::path::Path, console: &std::path::Path) -> Command {
         let mut qemu = Command::new("qemu-system-x86_64");
         qemu.args([
             "-accel",
@@ -168,28 +154,16 @@ impl Builder {
             "-display",
             "none",
         ]);
-        qemu.arg("-kernel")
-            .arg(kernel.image())
-            .arg("-initrd")
-            .arg(initrd);
+        qemu.arg("-kernel").arg(kernel.image()).arg("-initrd").arg(initrd);
         qemu.args(["-append", "console=ttyS0 panic=-1 quiet"]);
-        qemu.arg("-serial")
-            .arg(format!("file:{}", console.display()));
-        qemu.args([
-            "-chardev",
-            "stdio,id=shell,signal=off",
-            "-serial",
-            "chardev:shell",
-        ]);
+        qemu.arg("-serial").arg(format!("file:{}", console.display()));
+        qemu.args(["-chardev", "stdio,id=shell,signal=off", "-serial", "chardev:shell"]);
         for disk in &self.disks {
             let options = "format=raw,if=virtio,cache=none,file.locking=off";
-            qemu.arg("-drive")
-                .arg(format!("file={},{options}", disk.display()));
+            qemu.arg("-drive").arg(format!("file={},{options}", disk.display()));
         }
         qemu.args(&self.arguments);
-        qemu.stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        qemu.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         qemu
     }
 }

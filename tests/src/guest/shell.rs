@@ -32,20 +32,13 @@ impl Shell {
         let (sender, lines) = channel();
         std::thread::spawn(move || {
             for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
-                let line = String::from_utf8_lossy(&line)
-                    .trim_end_matches('\r')
-                    .to_owned();
+                let line = String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned();
                 if sender.send(line).is_err() {
                     break;
                 }
             }
         });
-        Ok(Self {
-            input,
-            lines,
-            stderr: child.stderr.take(),
-            console,
-        })
+        Ok(Self { input, lines, stderr: child.stderr.take(), console })
     }
 
     /// Waits until the boot has come to the shell. Nothing may be sent before: it would be lost.
@@ -65,10 +58,7 @@ impl Shell {
         let until = Instant::now() + deadline;
         let mut printed = Vec::new();
         loop {
-            match self
-                .lines
-                .recv_timeout(until.saturating_duration_since(Instant::now()))
-            {
+            match self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(line) => match line.strip_prefix(DONE) {
                     Some("0") => return Ok(printed),
                     Some(status) => {
@@ -80,10 +70,7 @@ impl Shell {
                     None => printed.push(line),
                 },
                 Err(RecvTimeoutError::Timeout) => {
-                    return Err(Error::new(format!(
-                        "{command}: no end after {deadline:?}\n{}",
-                        self.tail()
-                    )));
+                    return Err(Error::new(format!("{command}: no end after {deadline:?}\n{}", self.tail())));
                 }
                 Err(RecvTimeoutError::Disconnected) => return Err(self.ended(command)),
             }
@@ -91,9 +78,7 @@ impl Shell {
     }
 
     pub(super) fn console(&self) -> String {
-        fs::read(&self.console)
-            .map(|text| String::from_utf8_lossy(&text).into_owned())
-            .unwrap_or_default()
+        fs::read(&self.console).map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default()
     }
 
     /// The guest is gone: QEMU's own words say why it refused to start, the console why the kernel stopped.
@@ -103,10 +88,7 @@ impl Shell {
             // Without words the console has to do.
             let _ = stderr.read_to_string(&mut words);
         }
-        Error::new(format!(
-            "the guest ended during: {during}\n{words}{}",
-            self.tail()
-        ))
+        Error::new(format!("the guest ended during: {during}\n{words}{}", self.tail()))
     }
 
     fn tail(&self) -> String {

@@ -17,11 +17,7 @@ pub(super) struct Args<'a> {
 
 impl<'a> Args<'a> {
     pub(super) fn new(words: Split<'a, char>, root: &Path, scratch: &Path) -> Self {
-        Self {
-            words,
-            root: root.into(),
-            scratch: scratch.into(),
-        }
+        Self { words, root: root.into(), scratch: scratch.into() }
     }
 
     /// The next word as it stands.
@@ -66,9 +62,6 @@ impl<'a> Args<'a> {
 
     /// Every word that is left, unescaped.
     pub(super) fn rest(&mut self) -> Result<Vec<Vec<u8>>, Failure> {
-        self.words
-            .by_ref()
-            .map(|word| unescape(word).ok_or(Failure::Unknown))
-            .collect()
+        self.words.by_ref().map(|word| unescape(word).ok_or(Failure::Unknown)).collect()
     }
 }

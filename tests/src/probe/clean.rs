@@ -8,14 +8,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, unlinkat, utimensat};
 
 const NOW: Timestamps = Timestamps {
-    last_access: Timespec {
-        tv_sec: 0,
-        tv_nsec: UTIME_NOW,
-    },
-    last_modification: Timespec {
-        tv_sec: 0,
-        tv_nsec: UTIME_NOW,
-    },
+    last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_NOW },
+    last_modification: Timespec { tv_sec: 0, tv_nsec: UTIME_NOW },
 };
 
 /// Removes everything that can be removed, and undoes what outlives an object: the two values that survive their
@@ -75,12 +69,7 @@ fn permanent(root: &Path) -> io::Result<Vec<PathBuf>> {
     let mut next = 0;
     while next < found.len() {
         let entries = fs::read_dir(&found[next])?;
-        found.extend(
-            entries
-                .flatten()
-                .map(|entry| entry.path())
-                .filter(|path| path.is_dir()),
-        );
+        found.extend(entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()));
         next += 1;
     }
     Ok(found)

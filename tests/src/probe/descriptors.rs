@@ -30,16 +30,10 @@ impl Probe {
             "writev" => self.writev(args),
             "putfd" => self.putfd(args),
             "lseek" => self.lseek(args),
-            "fstat" => self
-                .descriptor(args)
-                .and_then(|file| Ok(describe(&fs::fstat(file)?))),
+            "fstat" => self.descriptor(args).and_then(|file| Ok(describe(&fs::fstat(file)?))),
             "fsync" => self.descriptor(args).and_then(|file| done(fs::fsync(file))),
-            "fdatasync" => self
-                .descriptor(args)
-                .and_then(|file| done(fs::fdatasync(file))),
-            "fchdir" => self
-                .descriptor(args)
-                .and_then(|file| done(process::fchdir(file))),
+            "fdatasync" => self.descriptor(args).and_then(|file| done(fs::fdatasync(file))),
+            "fchdir" => self.descriptor(args).and_then(|file| done(process::fchdir(file))),
             "ftruncate" => self.ftruncate(args),
             "fallocate" => self.fallocate(args),
             "fchmod" => self.fchmod(args),
@@ -84,10 +78,7 @@ impl Probe {
     }
 
     fn close(&mut self, args: &mut Args<'_>) -> Answer {
-        self.descriptors
-            .remove(args.word()?)
-            .map(|_| String::new())
-            .ok_or(Failure::Unknown)
+        self.descriptors.remove(args.word()?).map(|_| String::new()).ok_or(Failure::Unknown)
     }
 
     fn pipe(&mut self, args: &mut Args<'_>) -> Answer {
@@ -159,12 +150,7 @@ impl Probe {
 
     fn fallocate(&mut self, args: &mut Args<'_>) -> Answer {
         let file = self.descriptor(args)?;
-        done(fs::fallocate(
-            file,
-            FallocateFlags::empty(),
-            args.number()?,
-            args.number()?,
-        ))
+        done(fs::fallocate(file, FallocateFlags::empty(), args.number()?, args.number()?))
     }
 
     fn fchmod(&mut self, args: &mut Args<'_>) -> Answer {
@@ -181,16 +167,7 @@ impl Probe {
         };
         let length = 4096;
         // SAFETY: a mapping at an address of the kernel's choice touches no existing memory.
-        let address = unsafe {
-            mm::mmap(
-                std::ptr::null_mut(),
-                length,
-                ProtFlags::READ,
-                flags,
-                file,
-                0,
-            )
-        }?;
+        let address = unsafe { mm::mmap(std::ptr::null_mut(), length, ProtFlags::READ, flags, file, 0) }?;
         // SAFETY: exactly the mapping made above, to which nothing refers.
         done(unsafe { mm::munmap(address, length) })
     }
@@ -209,13 +186,7 @@ impl Probe {
         let file = self.descriptor(args)?;
         let wanted = PollFlags::IN | PollFlags::OUT | PollFlags::PRI;
         let mut files = [PollFd::new(file, wanted)];
-        poll(
-            &mut files,
-            Some(&Timespec {
-                tv_sec: 0,
-                tv_nsec: 0,
-            }),
-        )?;
+        poll(&mut files, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
         Ok(format!("{:x}", files[0].revents().bits()))
     }
 
@@ -246,11 +217,7 @@ impl Probe {
 
     fn mkdirat(&mut self, args: &mut Args<'_>) -> Answer {
         let directory = self.descriptor(args)?;
-        done(fs::mkdirat(
-            directory,
-            args.path()?,
-            Mode::from_raw_mode(0o777),
-        ))
+        done(fs::mkdirat(directory, args.path()?, Mode::from_raw_mode(0o777)))
     }
 
     fn unlinkat(&mut self, args: &mut Args<'_>, how: AtFlags) -> Answer {

@@ -38,13 +38,7 @@ impl Probe {
     fn opendir(&mut self, args: &mut Args<'_>) -> Answer {
         let name = args.word()?.to_owned();
         let directory = open(args)?;
-        self.streams.insert(
-            name,
-            Stream {
-                directory,
-                fetched: VecDeque::new(),
-            },
-        );
+        self.streams.insert(name, Stream { directory, fetched: VecDeque::new() });
         Ok(String::new())
     }
 
@@ -53,9 +47,7 @@ impl Probe {
         let mut entries = Vec::new();
         for _ in 0..args.number::<usize>()? {
             if stream.fetched.is_empty() {
-                stream
-                    .fetched
-                    .extend(fetch(&stream.directory, LIBRARY_BUFFER)?);
+                stream.fetched.extend(fetch(&stream.directory, LIBRARY_BUFFER)?);
             }
             entries.extend(stream.fetched.pop_front());
         }
@@ -70,10 +62,7 @@ impl Probe {
     }
 
     fn closedir(&mut self, args: &mut Args<'_>) -> Answer {
-        self.streams
-            .remove(args.word()?)
-            .map(|_| String::new())
-            .ok_or(Failure::Unknown)
+        self.streams.remove(args.word()?).map(|_| String::new()).ok_or(Failure::Unknown)
     }
 
     /// One getdents64(2) with a buffer of the given size.
@@ -106,11 +95,7 @@ fn readdir(args: &mut Args<'_>) -> Result<Vec<String>, Failure> {
 fn readdir_only(args: &mut Args<'_>) -> Answer {
     let mut entries = readdir(args)?;
     let names: Vec<String> = args.rest()?.iter().map(|name| escape(name)).collect();
-    entries.retain(|entry| {
-        entry
-            .split_once(':')
-            .is_some_and(|(_, name)| names.iter().any(|n| n == name))
-    });
+    entries.retain(|entry| entry.split_once(':').is_some_and(|(_, name)| names.iter().any(|n| n == name)));
     Ok(entries.join(" "))
 }
 
@@ -121,11 +106,7 @@ fn fetch(directory: impl AsFd, size: usize) -> io::Result<Vec<String>> {
     let mut found = Vec::new();
     while let Some(entry) = entries.next() {
         let entry = entry?;
-        found.push(format!(
-            "{}:{}",
-            flags::letter(entry.file_type()),
-            escape(entry.file_name().to_bytes())
-        ));
+        found.push(format!("{}:{}", flags::letter(entry.file_type()), escape(entry.file_name().to_bytes())));
         if entries.is_buffer_empty() {
             break;
         }

@@ -62,13 +62,7 @@ pub struct Probe {
 impl Probe {
     /// A probe of the tree at `root`, with `scratch` as the folder outside of it.
     pub fn new(root: PathBuf, scratch: PathBuf) -> Self {
-        Self {
-            root,
-            scratch,
-            descriptors: HashMap::new(),
-            streams: HashMap::new(),
-            marks: HashMap::new(),
-        }
+        Self { root, scratch, descriptors: HashMap::new(), streams: HashMap::new(), marks: HashMap::new() }
     }
 
     /// Executes one line and formats its answer.

@@ -44,11 +44,7 @@ impl Probe {
 
     fn mkdir(&mut self, args: &mut Args<'_>) -> Answer {
         let path = args.path()?;
-        done(fs::mkdirat(
-            CWD,
-            &path,
-            Mode::from_raw_mode(args.mode(0o777)?),
-        ))
+        done(fs::mkdirat(CWD, &path, Mode::from_raw_mode(args.mode(0o777)?)))
     }
 
     fn unlink(&mut self, args: &mut Args<'_>, how: AtFlags) -> Answer {
@@ -67,13 +63,7 @@ impl Probe {
         let is_device = matches!(kind, FileType::CharacterDevice | FileType::BlockDevice);
         // The null device: any other pair of numbers would do as well.
         let device = if is_device { fs::makedev(1, 3) } else { 0 };
-        done(fs::mknodat(
-            CWD,
-            &path,
-            kind,
-            Mode::from_raw_mode(args.mode(0o644)?),
-            device,
-        ))
+        done(fs::mknodat(CWD, &path, kind, Mode::from_raw_mode(args.mode(0o644)?), device))
     }
 
     fn symlink(&mut self, args: &mut Args<'_>) -> Answer {
@@ -88,13 +78,7 @@ impl Probe {
 
     fn rename(&mut self, args: &mut Args<'_>) -> Answer {
         let (old, new) = (args.path()?, args.path()?);
-        done(fs::renameat_with(
-            CWD,
-            &old,
-            CWD,
-            &new,
-            flags::rename(args.optional())?,
-        ))
+        done(fs::renameat_with(CWD, &old, CWD, &new, flags::rename(args.optional())?))
     }
 
     fn readlink(&mut self, args: &mut Args<'_>) -> Answer {
@@ -103,12 +87,7 @@ impl Probe {
     }
 
     fn cat(&mut self, args: &mut Args<'_>) -> Answer {
-        let file = fs::openat(
-            CWD,
-            args.path()?,
-            OFlags::RDONLY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )?;
+        let file = fs::openat(CWD, args.path()?, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
         let mut text = Vec::new();
         let mut page = [0; 4096];
         loop {
@@ -130,12 +109,7 @@ impl Probe {
 
     fn chmod(&mut self, args: &mut Args<'_>) -> Answer {
         let path = args.path()?;
-        done(fs::chmodat(
-            CWD,
-            &path,
-            Mode::from_raw_mode(args.mode(0)?),
-            AtFlags::empty(),
-        ))
+        done(fs::chmodat(CWD, &path, Mode::from_raw_mode(args.mode(0)?), AtFlags::empty()))
     }
 
     fn chown(&mut self, args: &mut Args<'_>, how: AtFlags) -> Answer {
@@ -149,10 +123,7 @@ impl Probe {
 
     fn utimens(&mut self, args: &mut Args<'_>, how: AtFlags) -> Answer {
         let path = args.path()?;
-        let times = Timestamps {
-            last_access: time(args.word()?)?,
-            last_modification: time(args.word()?)?,
-        };
+        let times = Timestamps { last_access: time(args.word()?)?, last_modification: time(args.word()?)? };
         done(fs::utimensat(CWD, &path, &times, how))
     }
 
@@ -176,12 +147,7 @@ impl Probe {
     fn setxattr(&mut self, args: &mut Args<'_>) -> Answer {
         let path = args.path()?;
         let name = args.word()?;
-        done(fs::setxattr(
-            &path,
-            name,
-            &args.bytes()?,
-            XattrFlags::empty(),
-        ))
+        done(fs::setxattr(&path, name, &args.bytes()?, XattrFlags::empty()))
     }
 
     fn listxattr(&mut self, args: &mut Args<'_>) -> Answer {
@@ -217,10 +183,7 @@ fn time(word: &str) -> Result<Timespec, Failure> {
     match word {
         "now" => Ok(special(UTIME_NOW)),
         "omit" => Ok(special(UTIME_OMIT)),
-        _ => Ok(Timespec {
-            tv_sec: word.parse().map_err(|_| Failure::Unknown)?,
-            tv_nsec: 0,
-        }),
+        _ => Ok(Timespec { tv_sec: word.parse().map_err(|_| Failure::Unknown)?, tv_nsec: 0 }),
     }
 }
 
@@ -231,10 +194,7 @@ fn truncate(path: &std::ffi::OsStr, length: i64) -> io::Result<()> {
         // SAFETY: `path` is a string that ends with NUL and outlives the call, which keeps no pointer.
         match unsafe { libc::truncate(path.as_ptr(), length) } {
             0 => Ok(()),
-            _ => {
-                Err(io::Errno::from_io_error(&std::io::Error::last_os_error())
-                    .unwrap_or(io::Errno::IO))
-            }
+            _ => Err(io::Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(io::Errno::IO)),
         }
     })
 }

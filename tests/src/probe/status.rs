@@ -50,10 +50,7 @@ impl Probe {
         let mut answer = format!("m{}c", relation(times.modify, times.change));
         if let Some(name) = args.optional() {
             let mark = self.marks.get(name).ok_or(Failure::Unknown)?;
-            let (modify, change) = (
-                relation(mark.modify, times.modify),
-                relation(mark.change, times.change),
-            );
+            let (modify, change) = (relation(mark.modify, times.modify), relation(mark.change, times.change));
             answer.push_str(&format!(" m:{modify} c:{change}"));
         }
         Ok(answer)
@@ -62,9 +59,8 @@ impl Probe {
 
 impl Times {
     fn of(stat: &Stat) -> Self {
-        let join = |seconds: i64, nanoseconds: u64| {
-            i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds)
-        };
+        let join =
+            |seconds: i64, nanoseconds: u64| i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds);
         Self {
             access: join(stat.st_atime, stat.st_atime_nsec),
             modify: join(stat.st_mtime, stat.st_mtime_nsec),
@@ -104,13 +100,7 @@ fn stat(args: &mut Args<'_>, how: AtFlags) -> Result<Stat, Failure> {
 pub(super) fn describe(stat: &Stat) -> String {
     format!(
         "{:06o} {} {} {} {} {} {}",
-        stat.st_mode,
-        stat.st_nlink,
-        stat.st_size,
-        stat.st_blocks,
-        stat.st_blksize,
-        stat.st_uid,
-        stat.st_gid
+        stat.st_mode, stat.st_nlink, stat.st_size, stat.st_blocks, stat.st_blksize, stat.st_uid, stat.st_gid
     )
 }
 
@@ -118,14 +108,7 @@ fn statfs(args: &mut Args<'_>) -> Answer {
     let fs = fs::statfs(args.path()?)?;
     Ok(format!(
         "bsize={} frsize={} blocks={} bfree={} bavail={} files={} ffree={} namelen={}",
-        fs.f_bsize,
-        fs.f_frsize,
-        fs.f_blocks,
-        fs.f_bfree,
-        fs.f_bavail,
-        fs.f_files,
-        fs.f_ffree,
-        fs.f_namelen
+        fs.f_bsize, fs.f_frsize, fs.f_blocks, fs.f_bfree, fs.f_bavail, fs.f_files, fs.f_ffree, fs.f_namelen
     ))
 }
 
