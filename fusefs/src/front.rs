@@ -111,6 +111,9 @@ impl Front {
     }
 }
 
+/// Offset behind `.` and `..`.
+const DOTS: u64 = 2;
+
 /// The part of a text that a read of `size` bytes at `offset` gets.
 fn part(text: &[u8], offset: u64, size: u32) -> &[u8] {
     let from = usize::try_from(offset).unwrap_or(usize::MAX).min(text.len());
@@ -224,7 +227,7 @@ impl Filesystem for Front {
     }
 
     fn symlink(&self, request: &Request, parent: INodeNo, name: &OsStr, target: &Path, reply: ReplyEntry) {
-        let target = self.targets.resolve(request.pid(), target.as_os_str().as_bytes());
+        let target = self.targets.resolve(caller(request), target.as_os_str().as_bytes());
         self.entry(request, Op::Symlink { dir: inode::item(parent.0), name: name.as_bytes(), target }, reply);
     }
 
@@ -382,11 +385,8 @@ impl Filesystem for Front {
     }
 
     fn opendir(&self, request: &Request, ino: INodeNo, _: OpenFlags, reply: ReplyOpen) {
-        self.call(request, Op::List(inode::item(ino.0)), move |shared, result| match result {
-            Ok(Answer::Entries(entries)) => {
-                reply.opened(FileHandle(shared.handles.open_directory(entries)), FopenFlags::empty());
-            }
-            Ok(_) => reply.error(Errno::EIO),
+        self.call(request, Op::Stat(inode::object(ino.0)), move |shared, result| match result {
+            Ok(_) => reply.opened(FileHandle(shared.handles.open_directory()), FopenFlags::empty()),
             Err(refusal) => reply.error(errno(refusal)),
         });
     }
@@ -402,7 +402,7 @@ impl Filesystem for Front {
         let parent = self.targets.parent(ino.0);
         self.call(request, Op::List(inode::item(ino.0)), move |shared, result| match result {
             Ok(Answer::Entries(current)) => {
-                let entries = shared.handles.entries(handle.0, offset, &current);
+                let entries = shared.handles.entries(handle.0, offset <= DOTS, &current);
                 fill(&mut reply, ino.0, parent, offset, &entries, &current);
                 reply.ok();
             }
@@ -452,7 +452,7 @@ fn fill(
     });
     let skip = usize::try_from(offset).unwrap_or(usize::MAX);
     for (next, (ino, kind, name)) in (1u64..).zip(dots.into_iter().chain(named)).skip(skip) {
-        let gone = next > 2 && !present.contains(&inode::object(ino));
+        let gone = next > DOTS && !present.contains(&inode::object(ino));
         if !gone && reply.add(INodeNo(ino), next, kind, name) {
             break;
         }

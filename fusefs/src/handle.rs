@@ -14,18 +14,14 @@ struct File {
     page: Option<Arc<[u8]>>,
 }
 
-/// An open directory: its entries when it was opened or rewound. What comes later is not seen.
-struct Directory {
-    entries: Arc<[DirEntry]>,
-    /// Whether anything was read since; then reading from the start again is a rewind.
-    started: bool,
-}
+/// Entries of an open directory as they were when its first entry was read. What comes later is not seen.
+type Snapshot = Arc<[DirEntry]>;
 
 #[derive(Default)]
 struct Table {
     next: u64,
     files: HashMap<u64, File>,
-    directories: HashMap<u64, Directory>,
+    directories: HashMap<u64, Snapshot>,
     /// Sizes that ftruncate gave: the kernel shows them while a descriptor keeps the inode.
     sizes: HashMap<u64, u64>,
 }
@@ -75,23 +71,22 @@ impl Handles {
         if table.sizes.is_empty() { None } else { table.sizes.get(&ino).copied() }
     }
 
-    pub(crate) fn open_directory(&self, entries: Vec<DirEntry>) -> u64 {
+    pub(crate) fn open_directory(&self) -> u64 {
         let mut table = self.0.lock();
         table.next += 1;
         let handle = table.next;
-        table.directories.insert(handle, Directory { entries: entries.into(), started: false });
+        table.directories.insert(handle, Snapshot::default());
         handle
     }
 
-    /// The entries as they were when the directory was opened or rewound. `current` is what is there now.
-    pub(crate) fn entries(&self, handle: u64, offset: u64, current: &[DirEntry]) -> Arc<[DirEntry]> {
+    /// The entries that this reading of the directory sees; `fresh`: it begins, with what is there now.
+    pub(crate) fn entries(&self, handle: u64, fresh: bool, current: &[DirEntry]) -> Snapshot {
         let mut table = self.0.lock();
-        let Some(directory) = table.directories.get_mut(&handle) else { return Arc::default() };
-        if offset == 0 && directory.started {
-            directory.entries = current.into();
+        let Some(snapshot) = table.directories.get_mut(&handle) else { return Snapshot::default() };
+        if fresh {
+            *snapshot = current.into();
         }
-        directory.started = true;
-        directory.entries.clone()
+        snapshot.clone()
     }
 
     pub(crate) fn close_directory(&self, handle: u64) {

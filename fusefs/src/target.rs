@@ -23,14 +23,18 @@ impl Targets {
     }
 
     /// What the caller's path leads to.
-    pub(crate) fn resolve(&self, pid: u32, target: &[u8]) -> Result<Object, Refusal> {
+    pub(crate) fn resolve(&self, caller: Caller, target: &[u8]) -> Result<Object, Refusal> {
         let resolver = self.resolver.get().ok_or(Refusal::TargetDenied)?;
-        resolver.resolve(pid, target, self).map(inode::object).map_err(refusal)
+        let way = Way { targets: self, caller };
+        resolver.resolve(caller.pid, target, &way).map(inode::object).map_err(refusal)
     }
 
     /// The directory above; the root is its own, as in the kernel's listing of a mount.
     pub(crate) fn parent(&self, ino: u64) -> u64 {
-        Inside::parent(self, ino).unwrap_or(ino)
+        if inode::object(ino) == Object::Dir(ItemId::ROOT) {
+            return ino;
+        }
+        self.look_up(ino, b"..").map_or(ino, inode::number)
     }
 
     /// Calls that look are answered at once.
@@ -52,13 +56,39 @@ impl Targets {
     }
 }
 
-impl Inside for Targets {
+/// The part of a caller's path that lies in the tree.
+struct Way<'a> {
+    targets: &'a Targets,
+    caller: Caller,
+}
+
+impl Inside for Way<'_> {
+    /// The kernel's rule for searching a directory: root may, then one of the three classes decides.
+    fn may_search(&self, dir: u64) -> bool {
+        let Caller { pid, uid, gid } = self.caller;
+        if uid == 0 {
+            return true;
+        }
+        let Some(Answer::Attr(attr)) = self.targets.look(Op::Stat(inode::object(dir))) else { return false };
+        let (mode, owner) = (attr.meta.mode, attr.meta.owner);
+        let (group, other) = (mode & 0o010 != 0, mode & 0o001 != 0);
+        if uid == owner.uid {
+            mode & 0o100 != 0
+        } else if group == other || gid == owner.gid {
+            group
+        } else if groups(pid).contains(&owner.gid) {
+            group
+        } else {
+            other
+        }
+    }
+
     fn step(&self, dir: u64, name: &[u8]) -> Step {
-        match self.look_up(dir, name) {
+        match self.targets.look_up(dir, name) {
             None => Step::Missing,
             Some(Object::Attribute(..)) => Step::File,
             Some(object @ Object::Dir(_)) => Step::Directory(inode::number(object)),
-            Some(Object::Link(link)) => match self.look(Op::Readlink(link)) {
+            Some(Object::Link(link)) => match self.targets.look(Op::Readlink(link)) {
                 Some(Answer::Text(body)) => Step::Link(body),
                 _ => Step::Missing,
             },
@@ -66,11 +96,18 @@ impl Inside for Targets {
     }
 
     fn parent(&self, dir: u64) -> Option<u64> {
-        if inode::object(dir) == Object::Dir(ItemId::ROOT) {
-            return None;
+        match inode::object(dir) {
+            Object::Dir(ItemId::ROOT) => None,
+            _ => Some(self.targets.parent(dir)),
         }
-        self.look_up(dir, b"..").map(inode::number)
     }
+}
+
+/// Supplementary groups of a thread; none when it cannot be looked at.
+fn groups(pid: u32) -> Vec<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("Groups:")).unwrap_or_default();
+    line.split_whitespace().filter_map(|group| group.parse().ok()).collect()
 }
 
 fn refusal(failure: Failure) -> Refusal {

@@ -426,6 +426,12 @@ impl Tree {
             }
         }
         let mut meta = self.meta(object)?;
+        if let Object::Attribute(item, number) = object {
+            if !self.items.dir(item)?.attribute_meta.contains_key(&number) {
+                // Only from its first change on does the kernel remember the inode of an attribute.
+                meta = Meta::new(meta.mode, meta.owner, now.unix.into());
+            }
+        }
         change.apply(&mut meta, now.unix.into());
         match object {
             Object::Dir(id) => self.items.dir_mut(id)?.meta = meta,

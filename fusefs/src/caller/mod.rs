@@ -72,6 +72,9 @@ pub enum Step {
 ///
 /// Inode numbers are those that the kernel was told; the root has 1.
 pub trait Inside {
+    /// May the caller look anything up in the directory `dir`?
+    fn may_search(&self, dir: u64) -> bool;
+
     /// Looks up `name`, which is neither `.` nor `..`, in the directory `dir`.
     fn step(&self, dir: u64, name: &[u8]) -> Step;
 

@@ -75,6 +75,10 @@ impl<'a> Walk<'a> {
     pub(super) fn run(&mut self, mut place: Place, path: &[u8]) -> Result<u64, Failure> {
         let mut names = Names::new(path);
         while let Some(name) = names.next() {
+            match place {
+                Place::Inside(dir, _) if !self.inside.may_search(dir) => return Err(Failure::Denied),
+                Place::Inside(..) | Place::Outside(_) => {}
+            }
             place = match (name.as_slice(), place) {
                 (b".", place) => place,
                 (b"..", place) => self.up(place)?,
