@@ -74,9 +74,7 @@ impl Inside for Way<'_> {
         let (group, other) = (mode & 0o010 != 0, mode & 0o001 != 0);
         if uid == owner.uid {
             mode & 0o100 != 0
-        } else if group == other || gid == owner.gid {
-            group
-        } else if groups(pid).contains(&owner.gid) {
+        } else if group == other || gid == owner.gid || groups(pid).contains(&owner.gid) {
             group
         } else {
             other
