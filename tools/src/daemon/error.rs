@@ -1,0 +1,97 @@
+//! Why a node did not start, or a call on it failed: each a line that tells a person what to do.
+
+use std::path::PathBuf;
+use std::{error, fmt, io};
+
+use uo2cb_core::Refusal;
+
+/// A failure of this library.
+#[derive(Debug)]
+pub enum Error {
+    /// The stack refused, as the kernel would.
+    Refused(Refusal),
+    /// The mount point does not exist.
+    NoMountPoint(PathBuf),
+    /// The mount point is something else.
+    NotADirectory(PathBuf),
+    /// The mount point is in use for something else.
+    NotEmpty(PathBuf),
+    /// A node is mounted there; of this process, where known.
+    Mounted(PathBuf, Option<u32>),
+    /// The mount point cannot be looked at.
+    MountPoint(PathBuf, io::Error),
+    /// The same directory for two views.
+    SameMountPoint(PathBuf),
+    /// There is no /dev/fuse.
+    NoFuse,
+    /// /dev/fuse cannot be opened.
+    FuseDenied(io::Error),
+    /// Ordinary users mount through fusermount3, which is not there.
+    NoFusermount,
+    /// `allow_other` for an ordinary user needs leave from the administrator.
+    AllowOther,
+    /// What a killed daemon left behind cannot be taken away.
+    Stale(PathBuf, io::Error),
+    /// Mounting failed for another reason.
+    Mount(PathBuf, io::Error),
+    /// The control socket cannot be made.
+    Control(io::Error),
+    /// No thread, no memory.
+    System(io::Error),
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(refusal) => write!(f, "{refusal}"),
+            Self::NoMountPoint(dir) => {
+                write!(f, "{}: no such directory; make it first: mkdir {0}", dir.display())
+            }
+            Self::NotADirectory(dir) => write!(f, "{}: not a directory", dir.display()),
+            Self::NotEmpty(dir) => {
+                write!(f, "{}: the directory is not empty; choose an empty one", dir.display())
+            }
+            Self::Mounted(dir, Some(pid)) => {
+                write!(
+                    f,
+                    "{}: uo2cb is mounted there already, by pid {pid}; end it with: uo2cb umount {0}",
+                    dir.display()
+                )
+            }
+            Self::Mounted(dir, None) => {
+                write!(f, "{}: another user's uo2cb is mounted there already", dir.display())
+            }
+            Self::MountPoint(dir, error) => write!(f, "{}: {error}", dir.display()),
+            Self::SameMountPoint(dir) => {
+                write!(f, "{}: named for two trees; each needs a directory of its own", dir.display())
+            }
+            Self::NoFuse => f.write_str(
+                "no /dev/fuse: load the kernel's fuse module (modprobe fuse), or give the container the device",
+            ),
+            Self::FuseDenied(error) => write!(
+                f,
+                "/dev/fuse cannot be opened ({error}): run as root, or have its mode set to 0666"
+            ),
+            Self::NoFusermount => f.write_str(
+                "no fusermount3, through which ordinary users mount: install the package fuse3, or run as root",
+            ),
+            Self::AllowOther => f.write_str(
+                "--allow-other is for root unless /etc/fuse.conf has the line user_allow_other",
+            ),
+            Self::Stale(dir, error) => {
+                write!(f, "{}: a dead mount that cannot be taken away: {error}", dir.display())
+            }
+            Self::Mount(dir, error) => write!(f, "{}: cannot be mounted: {error}", dir.display()),
+            Self::Control(error) => write!(f, "no control socket: {error}"),
+            Self::System(error) => write!(f, "the system refused: {error}"),
+        }
+    }
+}
+
+impl error::Error for Error {}

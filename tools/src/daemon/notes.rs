@@ -1,0 +1,271 @@
+//! The log: the only place that knows slog.
+//!
+//! A line is handed to a thread and written there, so that a slow disk or terminal never holds the monitor.
+//! When lines come faster than they can be written for long, some are dropped, and a line says how many.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use serde_json::{Map, Value};
+use slog::{Drain, KV, Level, Logger, OwnedKVList, Record, debug, info, o, warn};
+use uo2cb_core::{Note, printable};
+
+use super::clock::{unix_now, utc};
+
+/// Lines that may wait for the thread.
+const QUEUE: usize = 65_536;
+/// How long the end of the program waits for the last lines.
+const FLUSH: Duration = Duration::from_secs(2);
+
+/// What a line of the log looks like.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum LogFormat {
+    /// `2026-11-22T07:55:31.123Z WARN  message`
+    #[default]
+    Text,
+    /// One JSON object a line: `time`, `level`, `message`; of a refused call also `call`, `path`, `value`,
+    /// `errno`, `pid` and `uid`.
+    Json,
+}
+
+/// Where the log goes.
+#[derive(Debug, Default)]
+pub enum LogTarget {
+    /// Nowhere.
+    #[default]
+    Discard,
+    /// Standard error.
+    Stderr,
+    /// Standard output.
+    Stdout,
+    /// An open file, at whose end lines are added.
+    File(File),
+}
+
+/// The log of one node.
+#[derive(Clone)]
+pub(crate) struct Notes {
+    logger: Logger,
+    queue: Sender<Job>,
+}
+
+impl fmt::Debug for Notes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Notes")
+    }
+}
+
+enum Job {
+    Line(String),
+    Flush(Sender<()>),
+}
+
+impl Notes {
+    /// Opens the log; fails only when the system has no more threads.
+    pub(crate) fn open(target: LogTarget, format: LogFormat) -> io::Result<Self> {
+        let (queue, jobs) = bounded(QUEUE);
+        let lost = Arc::new(AtomicU64::new(0));
+        let lines = Lines { queue: queue.clone(), format, lost: Arc::clone(&lost) };
+        let out: Box<dyn Write + Send> = match target {
+            LogTarget::Discard => Box::new(io::sink()),
+            LogTarget::Stderr => Box::new(io::stderr()),
+            LogTarget::Stdout => Box::new(io::stdout()),
+            LogTarget::File(file) => Box::new(file),
+        };
+        thread::Builder::new().name("log".into()).spawn(move || write_lines(&jobs, out, format, &lost))?;
+        Ok(Self { logger: Logger::root(lines, o!()), queue })
+    }
+
+    /// A note of the stack.
+    pub(crate) fn note(&self, note: &Note) {
+        match note.level() {
+            uo2cb_core::Level::Debug => debug!(self.logger, "{}", note; Fields(note)),
+            uo2cb_core::Level::Info => info!(self.logger, "{}", note; Fields(note)),
+            uo2cb_core::Level::Warning => warn!(self.logger, "{}", note; Fields(note)),
+        }
+    }
+
+    /// A line of the daemon itself.
+    pub(crate) fn info(&self, line: &str) {
+        info!(self.logger, "{}", line);
+    }
+
+    /// A line of the daemon itself that somebody should look at.
+    pub(crate) fn warn(&self, line: &str) {
+        warn!(self.logger, "{}", line);
+    }
+
+    /// Waits until all lines so far are written, but not for ever.
+    pub(crate) fn flush(&self) {
+        let (done, written) = bounded(1);
+        if self.queue.send_timeout(Job::Flush(done), FLUSH).is_ok() {
+            let _ = written.recv_timeout(FLUSH);
+        }
+    }
+}
+
+/// slog's way into the queue.
+struct Lines {
+    queue: Sender<Job>,
+    format: LogFormat,
+    lost: Arc<AtomicU64>,
+}
+
+impl Drain for Lines {
+    type Ok = ();
+    type Err = slog::Never;
+
+    fn log(&self, record: &Record<'_>, _: &OwnedKVList) -> Result<(), slog::Never> {
+        let mut fields = Map::new();
+        if self.format == LogFormat::Json {
+            // Collecting into a map cannot fail.
+            let _ = record.kv().serialize(record, &mut Collect(&mut fields));
+        }
+        let line = line(self.format, unix_now(), record.level(), &record.msg().to_string(), fields);
+        if self.queue.try_send(Job::Line(line)).is_err() {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
+fn line(format: LogFormat, at: Duration, level: Level, message: &str, fields: Map<String, Value>) -> String {
+    let level = match level {
+        Level::Critical | Level::Error => "ERROR",
+        Level::Warning => "WARN",
+        Level::Info => "INFO",
+        Level::Debug | Level::Trace => "DEBUG",
+    };
+    match format {
+        LogFormat::Text => format!("{} {level:<5} {message}\n", utc(at)),
+        LogFormat::Json => {
+            let mut object = Map::new();
+            object.insert("time".into(), utc(at).into());
+            object.insert("level".into(), level.into());
+            object.insert("message".into(), message.into());
+            object.extend(fields);
+            format!("{}\n", Value::Object(object))
+        }
+    }
+}
+
+/// The parts of a note that somebody may want to search for.
+struct Fields<'a>(&'a Note);
+
+impl KV for Fields<'_> {
+    fn serialize(&self, _: &Record<'_>, out: &mut dyn slog::Serializer) -> slog::Result {
+        if let Note::Refused { call, path, value, refusal, caller, .. } = self.0 {
+            out.emit_str("call", call)?;
+            out.emit_str("path", &printable(path))?;
+            if let Some(value) = value {
+                out.emit_str("value", &printable(value))?;
+            }
+            out.emit_str("errno", &refusal.errno().to_string())?;
+            out.emit_u32("pid", caller.pid)?;
+            out.emit_u32("uid", caller.uid)?;
+        }
+        Ok(())
+    }
+}
+
+struct Collect<'a>(&'a mut Map<String, Value>);
+
+impl slog::Serializer for Collect<'_> {
+    fn emit_arguments(&mut self, key: slog::Key, value: &fmt::Arguments<'_>) -> slog::Result {
+        self.0.insert(key.into(), value.to_string().into());
+        Ok(())
+    }
+
+    fn emit_u32(&mut self, key: slog::Key, value: u32) -> slog::Result {
+        self.0.insert(key.into(), value.into());
+        Ok(())
+    }
+}
+
+fn write_lines(jobs: &Receiver<Job>, mut out: Box<dyn Write + Send>, format: LogFormat, lost: &AtomicU64) {
+    for job in jobs {
+        // A log that cannot be written (full disk, closed terminal) must not end the stack.
+        match job {
+            Job::Line(line) => {
+                let dropped = lost.swap(0, Ordering::Relaxed);
+                if dropped > 0 {
+                    let message = format!("{dropped} lines were lost here: they came faster than the log");
+                    let line = self::line(format, unix_now(), Level::Warning, &message, Map::new());
+                    let _ = out.write_all(line.as_bytes());
+                }
+                let _ = out.write_all(line.as_bytes());
+            }
+            Job::Flush(done) => {
+                let _ = out.flush();
+                let _ = done.send(());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Seek};
+    use uo2cb_core::{Caller, Refusal, View};
+
+    fn refused() -> Note {
+        Note::Refused {
+            view: View::Config,
+            call: "store",
+            path: b"cluster/c/node/n/num".to_vec(),
+            value: Some(b"x\n".to_vec()),
+            refusal: Refusal::NotANumber,
+            caller: Caller { pid: 7, uid: 1000, gid: 100 },
+        }
+    }
+
+    fn written(format: LogFormat) -> String {
+        let mut file = tempfile::tempfile().unwrap();
+        let notes = Notes::open(LogTarget::File(file.try_clone().unwrap()), format).unwrap();
+        notes.note(&refused());
+        notes.info("started");
+        notes.flush();
+        let mut text = String::new();
+        file.rewind().unwrap();
+        file.read_to_string(&mut text).unwrap();
+        text
+    }
+
+    #[test]
+    fn text_lines() {
+        let text = written(LogFormat::Text);
+        let lines: Vec<_> = text.lines().collect();
+        let [first, second] = lines[..] else { panic!("{text}") };
+        let (time, rest) = first.split_at(24);
+        assert!(time.ends_with('Z') && time.as_bytes()[10] == b'T', "{time}");
+        assert_eq!(
+            rest,
+            r#" WARN  store cluster/c/node/n/num "x\n": not a number (EINVAL), for pid 7 uid 1000"#
+        );
+        assert_eq!(&second[24..], " INFO  started");
+    }
+
+    #[test]
+    fn json_lines_name_item_value_and_errno() {
+        let text = written(LogFormat::Json);
+        let first: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+        for (key, value) in [
+            ("level", Value::from("WARN")),
+            ("call", "store".into()),
+            ("path", "cluster/c/node/n/num".into()),
+            ("value", "x\\n".into()),
+            ("errno", "EINVAL".into()),
+            ("pid", 7.into()),
+            ("uid", 1000.into()),
+        ] {
+            assert_eq!(first[key], value, "{key}");
+        }
+    }
+}
