@@ -1,0 +1,58 @@
+//! The control socket: one per node, mode 0600, JSON lines both ways.
+//!
+//! A client sends objects, one a line of at most 4096 bytes:
+//!
+//! | line | answer |
+//! |---|---|
+//! | `{"request":"status"}` | `{"status":{...}}` |
+//! | `{"request":"watch"}` | `{"watching":{"up":[...]}}`, then events |
+//! | `{"request":"hold","region":"R","priority":0}` | `{"holding":{"region":"R","up":[...]}}`, then events of R |
+//! | `{"request":"release"}` | `{"released":true}`; ends a watch or hold |
+//! | `{"request":"stop"}` | `{"stopping":true}`; the connection ends when the mounts are gone |
+//! | `{"delivered":N}` | none: the client has dealt with event N |
+//!
+//! An event is `{"event":{"number":N,"time":"...","edge":"up","node":{"name":"n1","num":1},"region":"R",
+//! "cause":"linked","pid":7,"text":"..."}}`. The call that caused it returns when every consumer has said
+//! `delivered`, in time: one that takes longer than two seconds is struck off and its connection closed.
+//! `up` is who was up when the registration took place; every later change comes as an event, none twice.
+//!
+//! A refused request is answered with `{"error":{"message":"...","errno":"ENOENT"}}` (errno where the stack
+//! refused). A connection takes one watch or hold at a time. A line that is no such object is answered with
+//! an error; one that is too long also ends the connection. `{"ended":"..."}` says that nothing more will
+//! come. When a connection ends, in whatever way, its hold ends at once.
+//!
+//! Names are UTF-8; bytes that are not, control characters and backslashes are escaped (`\xff`, `\n`, `\\`).
+
+mod client;
+mod registry;
+mod render;
+mod server;
+mod session;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use client::{Client, Failure};
+pub use registry::{Found, choose, mounted_by, new_socket, running};
+use uo2cb_core::View;
+
+use crate::daemon::clock::unix_now;
+pub(crate) use server::Server;
+
+/// Longest line that is read.
+const LINE: usize = 4096;
+/// How long a client may take with an event.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What the socket tells about its node besides the state of the stack.
+#[derive(Clone, Debug)]
+pub(crate) struct Info {
+    mounts: Vec<(View, PathBuf)>,
+    since: Duration,
+}
+
+impl Info {
+    pub(crate) fn new(mounts: Vec<(View, PathBuf)>) -> Self {
+        Self { mounts, since: unix_now() }
+    }
+}

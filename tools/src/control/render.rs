@@ -1,0 +1,104 @@
+//! State and events as JSON.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use uo2cb_core::heartbeat::{Cause, Event, NodeName};
+use uo2cb_core::{Errno, Refusal, Status};
+
+use super::Info;
+use crate::daemon::clock::utc;
+use crate::daemon::monitor::UpIn;
+use crate::daemon::node::view_name;
+
+pub(super) fn event(event: &Event) -> Value {
+    let (cause, pid) = match event.cause {
+        Cause::Linked(pid) => ("linked", pid),
+        Cause::Unlinked(pid) => ("unlinked", pid),
+    };
+    json!({"event": {
+        "number": event.number,
+        "time": utc(event.at),
+        "edge": event.edge.to_string(),
+        "node": node(&event.node),
+        "region": event.region.as_ref().map(|region| region.name.to_string()),
+        "cause": cause,
+        "pid": pid,
+        "text": event.to_string(),
+    }})
+}
+
+fn node(node: &NodeName) -> Value {
+    json!({"name": node.name.to_string(), "num": node.num.get()})
+}
+
+pub(super) fn up(up: &[UpIn]) -> Value {
+    let one =
+        |up: &UpIn| json!({"region": up.region.to_string(), "node": node(&up.node), "since": utc(up.since)});
+    up.iter().map(one).collect()
+}
+
+pub(super) fn refusal(refusal: Refusal) -> Value {
+    json!({"error": {"message": refusal.rule(), "errno": errno(refusal.errno())}})
+}
+
+fn errno(errno: Errno) -> String {
+    errno.to_string()
+}
+
+pub(super) fn error(message: &str) -> Value {
+    json!({"error": {"message": message}})
+}
+
+pub(super) fn status(status: &Status, info: &Info) -> Value {
+    let since = |(node, since): &(NodeName, Duration)| json!({"name": node.name.to_string(), "num": node.num.get(), "since": utc(*since)});
+    let cluster = status.cluster.as_ref().map(|cluster| {
+        let nodes: Vec<_> = cluster
+            .nodes
+            .iter()
+            .map(|node| {
+                json!({
+                    "name": node.name.to_string(),
+                    "num": node.num.map(uo2cb_core::NodeNum::get),
+                    "ipv4_address": node.address.map(|address| address.to_string()),
+                    "ipv4_port": node.port,
+                    "local": node.local,
+                    "up": node.num.is_some_and(|num| cluster.up.contains(num)),
+                })
+            })
+            .collect();
+        json!({
+            "name": cluster.name.to_string(),
+            "fence_method": cluster.fence_method.word(),
+            "nodes": nodes,
+        })
+    });
+    let regions: Vec<_> = status
+        .regions
+        .iter()
+        .map(|region| {
+            json!({
+                "name": region.name.to_string(),
+                "method": region.method,
+                "holds": region.holds,
+                "up": region.up.iter().map(since).collect::<Vec<_>>(),
+            })
+        })
+        .collect();
+    let mounts: serde_json::Map<_, _> = info
+        .mounts
+        .iter()
+        .map(|(view, dir)| (view_name(*view).to_owned(), dir.to_string_lossy().into()))
+        .collect();
+    json!({"status": {
+        "version": env!("CARGO_PKG_VERSION"),
+        "pid": std::process::id(),
+        "since": utc(info.since),
+        "mounts": mounts,
+        "heartbeat_mode": status.method,
+        "heartbeat_available_modes": status.methods,
+        "cluster": cluster,
+        "regions": regions,
+        "consumers": status.consumers,
+    }})
+}
