@@ -1,0 +1,304 @@
+//! A node: one cluster stack with its threads, mounts and control socket.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use uo2cb_core::heartbeat::Event;
+use uo2cb_core::tree::Owner;
+use uo2cb_core::{Config, Refusal, Status, View};
+use uo2cb_fusefs::Options;
+
+use super::consumers::{self, Failed, Subscription};
+use super::error::Error;
+use super::monitor::{Monitor, Wish};
+use super::mountpoint;
+use super::notes::{LogFormat, LogTarget, Notes};
+use super::tree::{Entry, Tree};
+use crate::control::{Info, Server};
+
+/// How a node is to be started. Without any choice: not mounted, no control socket, no log.
+#[derive(Debug, Default)]
+pub struct Builder {
+    mainline: bool,
+    user: bool,
+    views: Vec<(View, PathBuf)>,
+    allow_other: bool,
+    log: LogTarget,
+    format: LogFormat,
+    control: Option<PathBuf>,
+}
+
+impl Builder {
+    /// Show exactly what kernel 6.1 shows: no choice of heartbeat methods.
+    #[must_use]
+    pub fn mainline(mut self) -> Self {
+        self.mainline = true;
+        self
+    }
+
+    /// Start with the heartbeat method `user` (as if written to `cluster/heartbeat_mode`) instead of `disk`.
+    /// Not together with [`mainline`](Self::mainline), which has no such method: then [`start`](Self::start)
+    /// fails.
+    #[must_use]
+    pub fn user_heartbeat(mut self) -> Self {
+        self.user = true;
+        self
+    }
+
+    /// Mount the tree of /sys/kernel/config on an empty directory.
+    #[must_use]
+    pub fn mount(self, dir: impl Into<PathBuf>) -> Self {
+        self.mount_view(View::Config, dir)
+    }
+
+    /// Mount any of the three trees on an empty directory.
+    #[must_use]
+    pub fn mount_view(mut self, view: View, dir: impl Into<PathBuf>) -> Self {
+        self.views.push((view, dir.into()));
+        self
+    }
+
+    /// Let other users into the mounts. As an ordinary user this needs `user_allow_other` in /etc/fuse.conf.
+    #[must_use]
+    pub fn allow_other(mut self, allow: bool) -> Self {
+        self.allow_other = allow;
+        self
+    }
+
+    /// Write a log.
+    #[must_use]
+    pub fn log(mut self, target: LogTarget, format: LogFormat) -> Self {
+        self.log = target;
+        self.format = format;
+        self
+    }
+
+    /// Open a [control](crate::control) socket at this path, whose directory should be this user's alone.
+    #[must_use]
+    pub fn control(mut self, socket: impl Into<PathBuf>) -> Self {
+        self.control = Some(socket.into());
+        self
+    }
+
+    /// Starts the node; when this returns, its mounts are usable. On failure nothing is left behind.
+    pub fn start(self) -> Result<Node, Error> {
+        let mut dirs: Vec<(View, PathBuf)> = Vec::new();
+        for (view, dir) in &self.views {
+            let dir = mountpoint::canonical(dir)?;
+            if dirs.iter().any(|(_, other)| *other == dir) {
+                return Err(Error::SameMountPoint(dir));
+            }
+            dirs.push((*view, dir));
+        }
+        let notes = Notes::open(self.log, self.format).map_err(Error::System)?;
+        if !dirs.is_empty() {
+            mountpoint::may_mount(self.allow_other)?;
+        }
+        for (_, dir) in &dirs {
+            if mountpoint::prepare(dir)? {
+                notes.warn(&format!("{}: took away what a killed daemon left mounted", dir.display()));
+            }
+        }
+        let owner =
+            Owner { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() };
+        let config = Config { owner, mainline: self.mainline };
+        let monitor = Arc::new(Monitor::new(&config, notes));
+        let (stop, ended) = bounded(16);
+        let mut node = Node { monitor, timer: None, server: None, stop: Stopper(stop), ended };
+        node.begin(dirs, self.user, self.allow_other, self.control)?;
+        Ok(node)
+    }
+}
+
+/// A running node. Dropping it is a clean stop: whoever waits is answered, the mounts go, the socket goes.
+pub struct Node {
+    monitor: Arc<Monitor>,
+    timer: Option<JoinHandle<()>>,
+    server: Option<Server>,
+    stop: Stopper,
+    ended: Receiver<String>,
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node").finish_non_exhaustive()
+    }
+}
+
+/// Asks a node to end; see [`Node::wait`].
+#[derive(Clone, Debug)]
+pub struct Stopper(Sender<String>);
+
+impl Stopper {
+    /// Asks; `why` goes to the log. Never blocks; only the first reason counts.
+    pub fn stop(&self, why: impl Into<String>) {
+        let _ = self.0.try_send(why.into());
+    }
+}
+
+impl Node {
+    /// How to start one.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    fn begin(
+        &mut self,
+        dirs: Vec<(View, PathBuf)>,
+        user: bool,
+        allow_other: bool,
+        control: Option<PathBuf>,
+    ) -> Result<(), Error> {
+        let monitor = Arc::clone(&self.monitor);
+        let timer = thread::Builder::new().name("timer".into()).spawn(move || monitor.keep_time());
+        self.timer = Some(timer.map_err(Error::System)?);
+        if user {
+            self.write("cluster/heartbeat_mode", "user")?;
+        }
+        for (view, dir) in &dirs {
+            let (stop, place) = (self.stop.clone(), dir.clone());
+            let ended = Box::new(move || stop.stop(format!("{} was unmounted", place.display())));
+            let options = Options { allow_other };
+            let service = Arc::clone(&self.monitor);
+            let mounted = uo2cb_fusefs::mount(dir, *view, service, &options, ended)
+                .map_err(|error| Error::Mount(dir.clone(), error))?;
+            self.monitor.add_view(*view, mounted);
+            self.monitor.notes.info(&format!("{} mounted on {}", view_name(*view), dir.display()));
+        }
+        if let Some(socket) = control {
+            let info = Info::new(dirs);
+            let server = Server::start(&socket, &self.monitor, info, self.stop.clone());
+            self.server = Some(server.map_err(Error::Control)?);
+        }
+        Ok(())
+    }
+
+    /// The tree of /sys/kernel/config.
+    pub fn config(&self) -> Tree<'_> {
+        Tree::new(&self.monitor, View::Config)
+    }
+
+    /// What o2cb has in /sys.
+    pub fn sysfs(&self) -> Tree<'_> {
+        Tree::new(&self.monitor, View::Sysfs)
+    }
+
+    /// What o2cb has in /sys/kernel/debug.
+    pub fn debugfs(&self) -> Tree<'_> {
+        Tree::new(&self.monitor, View::Debugfs)
+    }
+
+    /// [`Tree::mkdir`] in [`config`](Self::config).
+    pub fn mkdir(&self, path: impl AsRef<Path>) -> Result<(), Refusal> {
+        self.config().mkdir(path)
+    }
+
+    /// [`Tree::rmdir`] in [`config`](Self::config).
+    pub fn rmdir(&self, path: impl AsRef<Path>) -> Result<(), Refusal> {
+        self.config().rmdir(path)
+    }
+
+    /// [`Tree::symlink`] in [`config`](Self::config).
+    pub fn symlink(&self, target: impl AsRef<Path>, link: impl AsRef<Path>) -> Result<(), Refusal> {
+        self.config().symlink(target, link)
+    }
+
+    /// [`Tree::unlink`] in [`config`](Self::config).
+    pub fn unlink(&self, path: impl AsRef<Path>) -> Result<(), Refusal> {
+        self.config().unlink(path)
+    }
+
+    /// [`Tree::read`] in [`config`](Self::config).
+    pub fn read(&self, path: impl AsRef<Path>) -> Result<String, Refusal> {
+        self.config().read(path)
+    }
+
+    /// [`Tree::write`] in [`config`](Self::config).
+    pub fn write(&self, path: impl AsRef<Path>, data: impl AsRef<[u8]>) -> Result<usize, Refusal> {
+        self.config().write(path, data)
+    }
+
+    /// [`Tree::list`] in [`config`](Self::config).
+    pub fn list(&self, path: impl AsRef<Path>) -> Result<Vec<Entry>, Refusal> {
+        self.config().list(path)
+    }
+
+    /// Registers a callback for the events of one region, or (none) of all. Lower priorities are told first.
+    ///
+    /// For a region this is what a file system's mount does: it pins the region and the local node, so both
+    /// must exist, and neither can be removed until the subscription is dropped.
+    ///
+    /// Callbacks run one at a time, each on its own thread; the call that caused an event returns after all
+    /// of them. So a callback may read the tree, but a link or unlink from within would wait for itself.
+    pub fn on_event(
+        &self,
+        region: Option<&str>,
+        priority: i32,
+        callback: impl FnMut(&Event) + Send + 'static,
+    ) -> Result<Subscription, Error> {
+        let wish = Wish { region: region.map(str::as_bytes), priority, ..Wish::default() };
+        consumers::register(&self.monitor, wish, callback).map_err(|failed| match failed {
+            Failed::Refused(refusal) => Error::Refused(refusal),
+            Failed::System(error) => Error::System(error),
+        })
+    }
+
+    /// Cluster, nodes, regions, and who is up where since when.
+    pub fn status(&self) -> Status {
+        self.monitor.read(uo2cb_core::Engine::status)
+    }
+
+    /// Calls without an answer yet.
+    pub fn waiting(&self) -> usize {
+        self.monitor.waiting()
+    }
+
+    /// Asks this node to end, from anywhere.
+    pub fn stopper(&self) -> Stopper {
+        self.stop.clone()
+    }
+
+    /// Waits until somebody asks it to end: a [`Stopper`], a control client, an unmount. Gives the reason.
+    /// The node still runs then; drop it.
+    pub fn wait(&self) -> String {
+        self.ended.recv().unwrap_or_default()
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if let Some(server) = &self.server {
+            server.close();
+        }
+        self.monitor.shut_down();
+        for (_, mounted) in self.monitor.take_views() {
+            let dir = mounted.path().to_owned();
+            drop(mounted);
+            // Still there: somebody uses it, and this user may not detach it without help.
+            if mountpoint::ours(&dir) {
+                if let Err(error) = mountpoint::detach(&dir) {
+                    self.monitor.notes.warn(&format!("{}: not unmounted: {error}", dir.display()));
+                }
+            }
+        }
+        // Last: a client that asked for the end takes the end of its connection for the end of the mounts.
+        self.server = None;
+        if let Some(timer) = self.timer.take() {
+            let _ = timer.join();
+        }
+        self.monitor.notes.info("stopped");
+        self.monitor.notes.flush();
+    }
+}
+
+/// The name of a tree for people.
+pub(crate) fn view_name(view: View) -> &'static str {
+    match view {
+        View::Config => "config",
+        View::Sysfs => "sysfs",
+        View::Debugfs => "debugfs",
+    }
+}
