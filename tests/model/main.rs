@@ -1,0 +1,65 @@
+//! The stack against a naive reference: random operations, compared after every call.
+//!
+//! `UO2CB_MODEL_SEQUENCES` sets how many lists of operations are run (default 10000), `UO2CB_MODEL_SEED` where
+//! their numbering begins. What fails is printed as a short list to paste into `regressions.rs`.
+
+mod call;
+mod ops;
+mod reference;
+mod regressions;
+mod rng;
+mod run;
+mod shrink;
+mod values;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::ops::Op;
+use crate::rng::Rng;
+
+fn number(variable: &str, otherwise: u64) -> u64 {
+    std::env::var(variable).ok().and_then(|value| value.parse().ok()).unwrap_or(otherwise)
+}
+
+/// List number `seed`. Most begin with a cluster, without which little can happen.
+fn list(seed: u64) -> Vec<Op> {
+    let mut rng = Rng(seed);
+    let length = 20 + rng.below(41) as usize;
+    let mut ops = match rng.below(8) {
+        0 => Vec::new(),
+        1 | 2 => vec![Op::Cluster(0), Op::Node(0), Op::Complete(0, 1), Op::Region(0)],
+        _ => vec![Op::Mode(1), Op::Cluster(0), Op::Node(0), Op::Complete(0, 1), Op::Region(0)],
+    };
+    ops.extend((ops.len()..length).map(|_| Op::random(&mut rng)));
+    ops
+}
+
+/// The same, with a panic as one more way to differ.
+fn attempt(ops: &[Op]) -> Result<u64, String> {
+    catch_unwind(AssertUnwindSafe(|| run::run(ops))).unwrap_or_else(|_| Err("panic".to_owned()))
+}
+
+#[test]
+fn the_engine_does_what_the_reference_does() {
+    let (first, count) = (number("UO2CB_MODEL_SEED", 0), number("UO2CB_MODEL_SEQUENCES", 10_000));
+    let (began, mut calls) = (std::time::Instant::now(), 0);
+    for seed in first..first + count {
+        match attempt(&list(seed)) {
+            Ok(done) => calls += done,
+            Err(_) => {
+                let short = shrink::shrink(list(seed), |ops| attempt(ops).is_err());
+                let difference = attempt(&short).err().unwrap_or_default();
+                let lines: Vec<_> = short.iter().map(|op| format!("        {op:?},\n")).collect();
+                panic!(
+                    "list {seed} (after {} others), {} operations left:\n{difference}\n\n    \
+                     check(&[\n{}    ]);\n",
+                    seed - first,
+                    short.len(),
+                    lines.concat()
+                );
+            }
+        }
+    }
+    let seconds = began.elapsed().as_secs_f64();
+    println!("{count} lists, {calls} calls compared in {seconds:.1} s");
+}

@@ -1,0 +1,44 @@
+//! Lists that once failed, shrunk.
+
+use crate::ops::Op::{self, *};
+use crate::run::run;
+
+fn check(ops: &[Op]) {
+    if let Err(difference) = run(ops) {
+        panic!("{difference}");
+    }
+}
+
+#[test]
+fn a_bind_that_was_taken_back_makes_no_local_node() {
+    check(&[
+        Cluster(0),
+        Node(0),
+        Complete(0, 1),
+        Local(0, true),
+        Local(0, false),
+        Local(0, true),
+        Listening(0, true),
+        Listening(0, false),
+    ]);
+}
+
+#[test]
+fn a_node_is_removed_when_the_bind_it_waited_for_has_failed() {
+    check(&[Cluster(0), Node(0), Complete(0, 1), Local(0, true), RemoveNode(0), Listening(0, false)]);
+}
+
+#[test]
+fn a_removal_given_up_leaves_the_node_usable() {
+    check(&[
+        Cluster(0),
+        Node(0),
+        Complete(0, 1),
+        Local(0, true),
+        RemoveNode(0),
+        Cancel(0),
+        Listening(0, true),
+        Local(0, false),
+        RemoveNode(0),
+    ]);
+}

@@ -1,0 +1,446 @@
+//! One list of operations against the engine and the reference, compared after every call.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use uo2cb_core::tree::{Answer, Change, FileType, Object, Op as TreeOp, SetAttr};
+use uo2cb_core::{
+    Action, Caller, Config, ConsumerId, Engine, Input, Instant, ItemId, Note, Now, Refusal, Reply, RequestId,
+    Subscribe, View,
+};
+
+use crate::call::{Ask, Call, Kill, Out, Said, Seen, Target, Told, WALL};
+use crate::ops::{Ids, Op};
+use crate::reference::{Kind, Reference, join, leaf};
+
+/// What differed, in words.
+pub(crate) type Difference = String;
+
+/// Runs a list; at its end shuts down. How many calls that were, or where the two sides parted.
+pub(crate) fn run(ops: &[Op]) -> Result<u64, Difference> {
+    let mut run = Run::new();
+    for (at, op) in ops.iter().enumerate() {
+        run.step(*op).map_err(|difference| format!("at operation {at}, {op:?}: {difference}"))?;
+    }
+    if !run.stopped() {
+        run.compare_debugfs()?;
+    }
+    run.step(Op::Shutdown)?;
+    run.end()?;
+    Ok(run.calls)
+}
+
+struct Run {
+    engine: Engine,
+    model: Reference,
+    ids: Ids,
+    mono: Duration,
+    /// The engine's id of every path, as last listed.
+    objects: BTreeMap<String, Object>,
+    /// Directories that have gone.
+    ghosts: Vec<ItemId>,
+    /// What a cache knows that heard of every change.
+    cache: BTreeSet<(ItemId, Vec<u8>)>,
+    /// How often each request was answered.
+    answers: BTreeMap<u64, u32>,
+    asked: BTreeSet<u64>,
+    calls: u64,
+}
+
+impl Run {
+    fn new() -> Self {
+        let now = Now { mono: Instant::at(Duration::ZERO), unix: WALL };
+        let mut run = Self {
+            engine: Engine::new(&Config::default(), now),
+            model: Reference::new(),
+            ids: Ids::default(),
+            mono: Duration::ZERO,
+            objects: BTreeMap::new(),
+            ghosts: Vec::new(),
+            cache: BTreeSet::from([(ItemId::ROOT, b"cluster".to_vec())]),
+            answers: BTreeMap::new(),
+            asked: BTreeSet::new(),
+            calls: 0,
+        };
+        run.objects = run.listing().1;
+        run
+    }
+
+    fn now(&self) -> Now {
+        Now { mono: Instant::at(self.mono), unix: self.mono + WALL }
+    }
+
+    fn step(&mut self, op: Op) -> Result<(), Difference> {
+        self.mono += op.takes();
+        for call in op.calls(&self.model, &mut self.ids) {
+            self.calls += 1;
+            let expected = self.model.apply(self.mono, &call);
+            self.hand_in(&call);
+            let got = self.drain();
+            if got != expected {
+                return Err(format!("{call:?}\n  expected {expected:?}\n  got      {got:?}"));
+            }
+            self.compare().map_err(|difference| format!("after {call:?}: {difference}"))?;
+        }
+        Ok(())
+    }
+
+    fn dir(&self, path: &str) -> ItemId {
+        match self.objects.get(path) {
+            Some(Object::Dir(id) | Object::Link(id) | Object::Attribute(id, _)) => *id,
+            None => ItemId(u64::MAX),
+        }
+    }
+
+    fn object(&self, path: &str) -> Object {
+        self.objects.get(path).copied().unwrap_or(Object::Dir(ItemId(u64::MAX)))
+    }
+
+    fn attribute(&self, dir: &str, name: &str) -> (ItemId, u8) {
+        match self.object(&join(dir, name)) {
+            Object::Attribute(id, number) => (id, number),
+            Object::Dir(id) | Object::Link(id) => (id, u8::MAX),
+        }
+    }
+
+    fn hand_in(&mut self, call: &Call) {
+        let now = self.now();
+        match call {
+            Call::Tree { request, ask } => {
+                self.asked.insert(*request);
+                self.ask(*request, ask);
+            }
+            Call::Kill(request, kill) => {
+                let request = RequestId(*request);
+                let result = |errno: Option<uo2cb_core::Errno>| errno.map_or(Ok(()), Err);
+                self.engine.handle(
+                    now,
+                    match kill {
+                        Kill::Cancel => Input::Cancel(request),
+                        Kill::Listening(errno) => Input::Listening { request, result: result(*errno) },
+                        Kill::Device(errno) => {
+                            Input::DeviceOpened { request, result: result(*errno).map_err(Refusal::System) }
+                        }
+                    },
+                );
+            }
+            Call::Subscribe { request, consumer, wish } => {
+                self.asked.insert(*request);
+                self.engine.handle(
+                    now,
+                    Input::Subscribe(Subscribe {
+                        request: RequestId(*request),
+                        consumer: ConsumerId(*consumer),
+                        region: wish.region.as_ref().map(|region| region.as_bytes()),
+                        edge: wish.edge,
+                        priority: wish.priority,
+                        patience: wish.patience,
+                    }),
+                );
+            }
+            Call::Unsubscribe(consumer) => self.engine.handle(now, Input::Unsubscribe(ConsumerId(*consumer))),
+            Call::Delivered { consumer, event } => {
+                self.engine.handle(now, Input::Delivered { consumer: ConsumerId(*consumer), event: *event });
+            }
+            Call::Tick => self.engine.handle_timeout(now),
+            Call::Shutdown => self.engine.handle(now, Input::Shutdown),
+        }
+    }
+
+    fn ask(&mut self, request: u64, ask: &Ask) {
+        let op = match ask {
+            Ask::Mkdir { dir, name } => TreeOp::Mkdir { dir: self.dir(dir), name: name.as_bytes() },
+            Ask::Rmdir { dir, name } => TreeOp::Rmdir { dir: self.dir(dir), name: name.as_bytes() },
+            Ask::Unlink { dir, name } => TreeOp::Unlink { dir: self.dir(dir), name: name.as_bytes() },
+            Ask::Symlink { dir, name, target } => TreeOp::Symlink {
+                dir: self.dir(dir),
+                name: name.as_bytes(),
+                target: match target {
+                    Target::Path(path) => Ok(self.object(path)),
+                    Target::Attribute(dir, name) => Ok(self.object(&join(dir, name))),
+                    Target::Refused(errno) => Err(Refusal::System(*errno)),
+                },
+            },
+            Ask::Store { dir, attribute, value } => {
+                let (item, attribute) = self.attribute(dir, attribute);
+                TreeOp::Store { item, attribute, data: value }
+            }
+            Ask::Open { dir, attribute, read, write } => {
+                let (item, attribute) = self.attribute(dir, attribute);
+                TreeOp::Open { item, attribute, read: *read, write: *write }
+            }
+            Ask::Chmod { path, mode } => {
+                TreeOp::SetAttr(self.object(path), SetAttr { mode: Some(*mode), ..SetAttr::default() })
+            }
+            Ask::Forbidden { dir, name, call } => {
+                TreeOp::Forbidden { dir: self.dir(dir), name: name.as_bytes(), call: *call }
+            }
+            Ask::Ghost { nth } => {
+                let ghost = self.ghosts.get(nth % self.ghosts.len().max(1)).copied();
+                TreeOp::List(ghost.unwrap_or(ItemId(u64::MAX)))
+            }
+        };
+        let caller = Caller { pid: request as u32, uid: 0, gid: 0 };
+        let now = Now { mono: Instant::at(self.mono), unix: self.mono + WALL };
+        self.engine.handle(now, Input::Tree { request: RequestId(request), caller, view: View::Config, op });
+    }
+
+    /// Everything that came out, in the words of the reference.
+    fn drain(&mut self) -> Vec<Out> {
+        let mut out = Vec::new();
+        while let Some(action) = self.engine.poll_action() {
+            out.extend(match action {
+                Action::Reply { request, result } => {
+                    *self.answers.entry(request.0).or_default() += 1;
+                    Some(Out::Reply(request.0, result.map(|reply| self.said(reply)).map_err(Refusal::errno)))
+                }
+                Action::Deliver { consumer, event } => Some(Out::Deliver(
+                    consumer.0,
+                    Told {
+                        number: event.number,
+                        edge: event.edge,
+                        num: u64::from(event.node.num.get()),
+                        node: text(event.node.name.as_bytes()),
+                        region: event.region.map_or(String::new(), |region| text(region.name.as_bytes())),
+                        pid: match event.cause {
+                            uo2cb_core::heartbeat::Cause::Linked(pid)
+                            | uo2cb_core::heartbeat::Cause::Unlinked(pid) => pid,
+                        },
+                        at: event.at,
+                    },
+                )),
+                Action::Expelled { consumer } => Some(Out::Expelled(consumer.0)),
+                Action::Changed { view: View::Config, change, .. } => {
+                    self.hear(change);
+                    None
+                }
+                Action::Listen { request, address, port } => {
+                    Some(Out::Listen { request: request.0, at: format!("{address}:{port}") })
+                }
+                Action::StopListening => Some(Out::StopListening),
+                Action::OpenDevice { request, descriptor, .. } => {
+                    Some(Out::OpenDevice { request: request.0, descriptor: descriptor as u64 })
+                }
+                Action::Note(Note::Refused { call, path, value, refusal, .. }) => {
+                    Some(Out::Refused { call, path: text(&path), value, errno: refusal.errno() })
+                }
+                Action::Stopped => Some(Out::Stopped),
+                Action::Changed { .. } | Action::Note(_) => None,
+            });
+        }
+        out
+    }
+
+    fn hear(&mut self, change: Change) {
+        match change {
+            Change::Added { parent, name } => {
+                self.cache.insert((parent, name.as_bytes().to_vec()));
+            }
+            Change::Removed { parent, name, items } => {
+                self.cache.remove(&(parent, name.as_bytes().to_vec()));
+                self.cache.retain(|(parent, _)| !items.contains(parent));
+                self.ghosts.extend(items);
+            }
+            Change::Touched(_) => {}
+        }
+    }
+
+    fn said(&self, reply: Reply) -> Said {
+        match reply {
+            Reply::Tree(Answer::Done) => Said::Done,
+            Reply::Tree(Answer::Stored(length)) => Said::Stored(length),
+            Reply::Tree(Answer::Attr(attr)) => Said::Seen(seen(&attr)),
+            Reply::Tree(answer) => Said::Else(format!("{answer:?}")),
+            Reply::Subscribed(up) => Said::Subscribed(
+                up.into_iter()
+                    .map(|up| {
+                        let name = self.engine.tree(View::Config).items().name(up.region);
+                        let region = name.map_or(String::new(), |name| text(name.as_bytes()));
+                        let num = u64::from(up.node.num.get());
+                        (region, num, text(up.node.name.as_bytes()), up.since)
+                    })
+                    .collect(),
+            ),
+        }
+    }
+
+    /// A call that only looks.
+    fn look(&mut self, view: View, op: TreeOp<'_>) -> Answer {
+        let (request, caller) = (RequestId(u64::MAX), Caller::default());
+        self.engine.handle(self.now(), Input::Tree { request, caller, view, op });
+        match (self.engine.poll_action(), self.engine.poll_action()) {
+            (Some(Action::Reply { result: Ok(Reply::Tree(answer)), .. }), None) => answer,
+            other => panic!("not one answer to a look: {other:?}"),
+        }
+    }
+
+    /// The tree as listed and read through the engine, and the id of every path.
+    #[allow(clippy::type_complexity)]
+    fn listing(&mut self) -> (Vec<(String, Seen, Option<String>)>, BTreeMap<String, Object>) {
+        let root = self.stat(Object::Dir(ItemId::ROOT));
+        let mut all = vec![(String::new(), root, None)];
+        let mut objects = BTreeMap::from([(String::new(), Object::Dir(ItemId::ROOT))]);
+        self.list("", ItemId::ROOT, &mut all, &mut objects);
+        (all, objects)
+    }
+
+    fn stat(&mut self, object: Object) -> Seen {
+        match self.look(View::Config, TreeOp::Stat(object)) {
+            Answer::Attr(attr) => seen(&attr),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn list(
+        &mut self,
+        dir: &str,
+        id: ItemId,
+        all: &mut Vec<(String, Seen, Option<String>)>,
+        objects: &mut BTreeMap<String, Object>,
+    ) {
+        let Answer::Entries(entries) = self.look(View::Config, TreeOp::List(id)) else {
+            panic!("no entries of {dir}")
+        };
+        for entry in entries {
+            let path = join(dir, &text(&entry.name));
+            let seen = self.stat(entry.object);
+            objects.insert(path.clone(), entry.object);
+            let op = match entry.object {
+                Object::Dir(_) => None,
+                Object::Attribute(item, attribute) => Some(TreeOp::Show { item, attribute }),
+                Object::Link(link) => Some(TreeOp::Readlink(link)),
+            };
+            let body = op.map(|op| match self.look(View::Config, op) {
+                Answer::Text(body) => text(&body),
+                other => panic!("{other:?}"),
+            });
+            all.push((path.clone(), seen, body));
+            if let Object::Dir(id) = entry.object {
+                self.list(&path, id, all, objects);
+            }
+        }
+    }
+
+    fn compare(&mut self) -> Result<(), Difference> {
+        if self.stopped() {
+            return Ok(());
+        }
+        let (listed, objects) = self.listing();
+        self.objects = objects;
+        let expected = self.model.snapshot();
+        if listed != expected {
+            let first = listed.iter().zip(&expected).find(|(got, expected)| got != expected);
+            let lengths = (expected.len(), listed.len());
+            return Err(format!("tree differs, first at (got, expected) {first:?}; lengths {lengths:?}"));
+        }
+        let dirs = |object: &Object| !matches!(object, Object::Attribute(..));
+        let shown = self.objects.iter().filter(|(path, object)| !path.is_empty() && dirs(object)).count();
+        let cached = |path: &str| {
+            let name = leaf(path).as_bytes().to_vec();
+            self.cache.contains(&(self.dir(crate::reference::parent(path)), name))
+        };
+        let unknown =
+            self.objects.iter().find(|(path, object)| !path.is_empty() && dirs(object) && !cached(path));
+        if unknown.is_some() || self.cache.len() != shown {
+            return Err(format!("a cache would be wrong: {unknown:?}, {} of {shown}", self.cache.len()));
+        }
+        self.compare_status()
+    }
+
+    fn compare_status(&self) -> Result<(), Difference> {
+        let status = self.engine.status();
+        let mut up = Vec::new();
+        for region in &status.regions {
+            let path = join("cluster/.../heartbeat", &text(region.name.as_bytes()));
+            let object = self.objects.iter().find(|(_, object)| **object == Object::Dir(region.id));
+            let path = object.map_or(path, |(path, _)| path.clone());
+            if region.holds != self.model.holds(&path) {
+                return Err(format!("{path} has {} holds", region.holds));
+            }
+            for (node, since) in &region.up {
+                up.push((path.clone(), u64::from(node.num.get()), text(node.name.as_bytes()), *since));
+            }
+        }
+        let expected = self.model.up();
+        if up != expected {
+            return Err(format!("up: expected {expected:?}, got {up:?}"));
+        }
+        let all: BTreeSet<_> = expected.iter().map(|(_, num, ..)| *num).collect();
+        let union = status.cluster.map(|cluster| cluster.up).unwrap_or_default();
+        if !union.iter().map(|num| u64::from(num.get())).eq(all) {
+            return Err(format!("up in all: {union}"));
+        }
+        let counts = (self.engine.waiting(), status.consumers, status.method);
+        let expected = (self.model.waiting(), self.model.consumers().len(), Some(self.model.method));
+        if counts != expected {
+            return Err(format!("waiting, consumers, method: expected {expected:?}, got {counts:?}"));
+        }
+        let deadline = self.engine.poll_timeout().map(Instant::since_start);
+        if deadline != self.model.deadline() {
+            return Err(format!("deadline: expected {:?}, got {deadline:?}", self.model.deadline()));
+        }
+        Ok(())
+    }
+
+    /// debugfs, region by region.
+    fn compare_debugfs(&mut self) -> Result<(), Difference> {
+        let Answer::Entries(top) = self.look(View::Debugfs, TreeOp::List(ItemId::ROOT)) else {
+            return Ok(());
+        };
+        let Some(Object::Dir(o2hb)) = top.first().map(|entry| entry.object) else {
+            return Err("no o2hb".to_owned());
+        };
+        let Answer::Entries(entries) = self.look(View::Debugfs, TreeOp::List(o2hb)) else { return Ok(()) };
+        let mut got = BTreeMap::new();
+        for entry in entries {
+            if let Object::Dir(item) = entry.object {
+                let mut show = |attribute| match self.look(View::Debugfs, TreeOp::Show { item, attribute }) {
+                    Answer::Text(shown) => text(&shown),
+                    other => format!("{other:?}"),
+                };
+                got.insert(text(&entry.name), (show(0), show(3)));
+            }
+        }
+        let up = self.model.up();
+        let regions = self.model.all(&[Kind::DiskRegion, Kind::UserRegion]);
+        let expected: BTreeMap<_, _> = regions
+            .iter()
+            .map(|path| {
+                let live: String = up
+                    .iter()
+                    .filter(|(region, ..)| region == path)
+                    .map(|(_, num, ..)| format!("{num} "))
+                    .collect();
+                let pinned = u8::from(self.model.holds(path) > 0);
+                (leaf(path).to_owned(), (format!("{live}\n"), format!("{pinned}\n")))
+            })
+            .collect();
+        if got == expected { Ok(()) } else { Err(format!("debugfs: expected {expected:?}, got {got:?}")) }
+    }
+
+    fn stopped(&self) -> bool {
+        self.model.stopped()
+    }
+
+    fn end(&mut self) -> Result<(), Difference> {
+        let wrong = self.asked.iter().find(|request| self.answers.get(request) != Some(&1));
+        match wrong {
+            Some(request) => Err(format!("request {request} answered {:?} times", self.answers.get(request))),
+            None if self.engine.waiting() > 0 => Err("somebody still waits".to_owned()),
+            None => Ok(()),
+        }
+    }
+}
+
+fn seen(attr: &uo2cb_core::tree::Attr) -> Seen {
+    let kind = match attr.object.file_type() {
+        FileType::Directory => 'd',
+        FileType::File => 'f',
+        FileType::Symlink => 'l',
+    };
+    Seen { kind, mode: attr.meta.mode, nlink: attr.nlink, size: attr.size }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
