@@ -1,11 +1,11 @@
 //! The same lists against a real kernel and against ours: every answer is compared.
 //!
-//! Words after `--`: `guest` compares the kernel with itself (a list with chance in it shows up there), a list's
-//! name runs that list alone. Needs root, since the lists change owners and act as other users. The links of
-//! configfs are compared when `NVMET_ROOT` names a mounted tree that has them.
+//! Words after `--`: `guest` compares the kernel with itself (a list with chance in it shows up there), `o2cb` or
+//! `nvmet` takes one tree alone, and a list's name that list. Needs root, since the lists change owners and act as
+//! other users.
 
-use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::path::Path;
+use std::process::{Command, ExitCode};
 
 use uo2cb_tests::compare::{Report, Table};
 use uo2cb_tests::generate;
@@ -36,18 +36,21 @@ fn main() -> ExitCode {
 
 fn run(words: &[String]) -> Result<bool, Error> {
     let against_itself = words.iter().any(|word| word == "guest");
-    let names: Vec<&String> = words.iter().filter(|word| *word != "guest").collect();
+    let trees = [("o2cb", Tree::O2cb), ("nvmet", Tree::Nvmet)];
+    let chosen = |name: &str| words.iter().any(|word| word == name);
+    let all_trees = !trees.iter().any(|(name, _)| chosen(name));
+    let keywords = ["guest", "o2cb", "nvmet"];
+    let names: Vec<&String> = words.iter().filter(|word| !keywords.contains(&word.as_str())).collect();
     let mut report = Report::default();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("ops");
     // A kernel does not differ from itself, and one list alone does not meet every entry.
-    let whole = !against_itself && names.is_empty();
+    let whole = words.is_empty();
     let table = match std::fs::read_to_string(folder.join("differences.txt")) {
         Ok(text) if !against_itself => Table::parse(&text).map_err(Error::from)?,
         _ => Table::default(),
     };
-    for tree in [Tree::O2cb, Tree::Nvmet] {
-        let other = if against_itself { Other::Guest } else { Other::of(tree)? };
-        if matches!(other, Other::Missing) {
+    for (name, tree) in trees {
+        if !all_trees && !chosen(name) {
             continue;
         }
         let mut lists = lists(tree, &folder)?;
@@ -56,7 +59,11 @@ fn run(words: &[String]) -> Result<bool, Error> {
             continue;
         }
         let kernel = judge::ask(tree, &lists)?;
-        let ours = other.ask(tree, &lists)?;
+        let ours = if against_itself {
+            judge::ask(tree, &lists)?
+        } else {
+            subject::ask(mount(tree)?.root(), &lists)?
+        };
         for ((list, kernel), ours) in lists.iter().zip(&kernel).zip(&ours) {
             report.add(&table, list, kernel, ours);
         }
@@ -64,31 +71,11 @@ fn run(words: &[String]) -> Result<bool, Error> {
     Ok(report.conclude(&table, whole))
 }
 
-/// What the kernel is compared with.
-enum Other {
-    Guest,
-    Daemon(Mount),
-    Folder(PathBuf),
-    Missing,
-}
-
-impl Other {
-    fn of(tree: Tree) -> Result<Self, Error> {
-        Ok(match tree {
-            Tree::O2cb => Self::Daemon(Mount::mainline()?),
-            Tree::Nvmet => {
-                std::env::var_os("NVMET_ROOT").map_or(Self::Missing, |root| Self::Folder(root.into()))
-            }
-        })
-    }
-
-    fn ask(&self, tree: Tree, lists: &[List]) -> Result<Vec<Vec<String>>, Error> {
-        match self {
-            Self::Guest => judge::ask(tree, lists),
-            Self::Daemon(mount) => subject::ask(mount.root(), lists),
-            Self::Folder(root) => subject::ask(root, lists),
-            Self::Missing => Ok(Vec::new()),
-        }
+/// Ours, mounted.
+fn mount(tree: Tree) -> Result<Mount, Error> {
+    match tree {
+        Tree::O2cb => Mount::mainline(),
+        Tree::Nvmet => Mount::start(Command::new(env!("CARGO_BIN_EXE_nvmet")), &[]),
     }
 }
 
