@@ -1,2 +1,9 @@
-//! The command.
-fn main() {}
+//! `uo2cb`: ocfs2's cluster stack as an ordinary process, from the command line.
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

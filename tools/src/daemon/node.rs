@@ -261,6 +261,12 @@ impl Node {
         self.stop.clone()
     }
 
+    /// Runs until somebody asks it to end, and ends it.
+    pub fn finish(self) {
+        let why = self.wait();
+        self.monitor.notes.info(&format!("stopping: {why}"));
+    }
+
     /// Waits until somebody asks it to end: a [`Stopper`], a control client, an unmount. Gives the reason.
     /// The node still runs then; drop it.
     pub fn wait(&self) -> String {

@@ -1,0 +1,193 @@
+//! `uo2cb demo`: a session of a cluster stack with three nodes, in a real shell, through a real mount.
+
+mod namespace;
+mod script;
+mod shell;
+
+use std::fs::{self, DirBuilder};
+use std::net::TcpListener;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use clap::Args;
+use uo2cb::{Error, mountpoint};
+
+use self::script::Step;
+use self::shell::{Ended, Shell};
+use super::{Fail, say};
+
+/// How long one step may take.
+const STEP: Duration = Duration::from_secs(20);
+
+/// Play a whole session in a fresh folder, and leave nothing behind
+///
+/// Shows the shell commands that a user or a cluster stack would type, as they run through a real mount, with
+/// the heartbeat events that they cause. Needs no rights where /dev/fuse may be opened: without fusermount3 it
+/// goes into a user name space of its own. Ends with 0 when everything came out as it should.
+#[derive(Args)]
+pub(crate) struct Demo {
+    /// Already in a name space of its own
+    #[arg(long, hide = true)]
+    in_namespace: bool,
+}
+
+impl Demo {
+    pub(crate) fn run(self) -> Result<(), Fail> {
+        // Before any thread: a process with threads cannot enter a user name space.
+        if self.in_namespace {
+            namespace::enter()?;
+        }
+        match mountpoint::may_mount(false) {
+            Err(Error::NoFusermount) if !self.in_namespace => {
+                say("# no fusermount3 here: this goes into a user name space of its own\n");
+                return namespace::again();
+            }
+            other => other?,
+        }
+        let interrupted = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&interrupted);
+        ctrlc::set_handler(move || flag.store(true, Ordering::SeqCst))
+            .map_err(|error| Fail::new(format!("no signal handler: {error}")))?;
+        let stage = Stage::new()?;
+        let played = play(&stage, &interrupted);
+        let cleared = stage.clear();
+        match played {
+            Err(Played::NotMounted(_)) if !self.in_namespace && cleared.is_ok() => {
+                say("# mounting is refused here: this goes into a user name space of its own\n");
+                namespace::again()
+            }
+            Err(Played::NotMounted(why)) => {
+                Err(Fail::new(format!("demo: the tree cannot be mounted: {why}")))
+            }
+            Err(Played::Failed(why)) => Err(Fail::new(format!("demo: {why}"))),
+            Ok(()) => cleared,
+        }
+    }
+}
+
+/// Why a demonstration did not get to its end.
+enum Played {
+    NotMounted(String),
+    Failed(String),
+}
+
+fn play(stage: &Stage, interrupted: &AtomicBool) -> Result<(), Played> {
+    let mut shell = stage.shell().map_err(|error| Played::Failed(format!("no shell: {error}")))?;
+    for Step { title, command, succeeds, shows, events } in script::steps(free_port()) {
+        if !title.is_empty() {
+            say(&format!("\n# {title}\n"));
+        }
+        say(&format!("$ {command}\n"));
+        let mounts = command.starts_with("uo2cb mount");
+        let expected = shell::Expected { succeeds, shows, events, within: STEP };
+        let ran = shell.run(&command, &expected, interrupted, |line| {
+            say(&format!("{line}\n"));
+        });
+        match ran {
+            Ok(ran) if ran.success == succeeds => {}
+            Ok(ran) if mounts => return Err(Played::NotMounted(ran.output.trim().to_owned())),
+            Ok(ran) => {
+                let was = if ran.success { "succeeded" } else { "failed" };
+                return Err(Played::Failed(format!("`{command}` {was}; that should not be")));
+            }
+            Err(Ended::Interrupted) => return Err(Played::Failed("interrupted".into())),
+            Err(Ended::Missing(what)) => {
+                return Err(Played::Failed(format!("`{command}` did not show {what} as it should")));
+            }
+        }
+    }
+    say("\n# that was it: everything came out as it should, and nothing is left behind\n");
+    Ok(())
+}
+
+/// A port that nobody listens on at this moment.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).map_or(7777, |here| here.port())
+}
+
+/// The fresh folder.
+struct Stage {
+    folder: PathBuf,
+}
+
+impl Stage {
+    fn new() -> Result<Self, Fail> {
+        let base = std::env::temp_dir();
+        let pid = std::process::id();
+        for attempt in 0..100 {
+            let folder = base.join(format!("uo2cb-demo-{pid}-{attempt}"));
+            match DirBuilder::new().mode(0o700).create(&folder) {
+                Ok(()) => {
+                    let folder = fs::canonicalize(&folder).unwrap_or(folder);
+                    let stage = Self { folder };
+                    stage
+                        .furnish()
+                        .map_err(|error| Fail::new(format!("{}: {error}", stage.folder.display())))?;
+                    return Ok(stage);
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(Fail::new(format!("{}: {error}", folder.display()))),
+            }
+        }
+        Err(Fail::new(format!("{}: no folder can be made", base.display())))
+    }
+
+    /// The command itself, under its name, for the shell's PATH.
+    fn furnish(&self) -> std::io::Result<()> {
+        fs::create_dir(self.folder.join("bin"))?;
+        std::os::unix::fs::symlink(std::env::current_exe()?, self.folder.join("bin/uo2cb"))
+    }
+
+    /// A command with its control socket and log in the folder.
+    fn environment<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into());
+        let dirs = [self.folder.join("bin")].into_iter().chain(std::env::split_paths(&path));
+        let path = std::env::join_paths(dirs).unwrap_or(path);
+        command
+            .current_dir(&self.folder)
+            .env("PATH", path)
+            .env("XDG_RUNTIME_DIR", &self.folder)
+            .env("LC_ALL", "C")
+            .env_remove("ENV")
+            .env_remove("UO2CB_MOUNT")
+    }
+
+    fn shell(&self) -> std::io::Result<Shell> {
+        Shell::start(self.environment(&mut Command::new("/bin/sh")))
+    }
+
+    /// Ends what may still run, and removes the folder.
+    fn clear(&self) -> Result<(), Fail> {
+        let mount = self.folder.join("config");
+        if mountpoint::ours(&mount) {
+            let exe = std::env::current_exe().unwrap_or_else(|_| "uo2cb".into());
+            // Whether it went well is seen below.
+            let _ = self
+                .environment(Command::new(exe).args([Path::new("umount"), &mount]))
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status();
+        }
+        if mountpoint::ours(&mount) {
+            // Never a removal through the mount.
+            mountpoint::detach(&mount)
+                .map_err(|error| Fail::new(format!("{}: not unmounted: {error}", mount.display())))?;
+        }
+        // A daemon that has just ended may still be removing its socket.
+        let mut removed = fs::remove_dir_all(&self.folder);
+        if removed.is_err() && self.folder.exists() {
+            removed = fs::remove_dir_all(&self.folder);
+        }
+        match removed {
+            Err(error) if self.folder.exists() => {
+                Err(Fail::new(format!("{}: not removed: {error}", self.folder.display())))
+            }
+            _ => Ok(()),
+        }
+    }
+}

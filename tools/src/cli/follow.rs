@@ -1,0 +1,146 @@
+//! `uo2cb watch` and `uo2cb hold`: consumers as programs. An event is acknowledged when its line has been
+//! written out, so the line stands there before the call that caused the event has returned.
+
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::Args;
+use serde_json::{Value, json};
+use uo2cb::control::{Client, Failure};
+
+use super::{Fail, Which, each, node, say, text};
+
+/// Print every heartbeat event as it is delivered
+///
+/// One line each: time, region, node, what happened, why. The line is written before the call that caused
+/// the event (ln, rm) returns. A watcher that is stopped for more than two seconds while it is told of an
+/// event is struck off.
+#[derive(Args)]
+pub(crate) struct Watch {
+    /// As JSON, one object a line
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    which: Which,
+}
+
+/// Hold a region as a mounted file system does
+///
+/// Registers for the region's events, which pins region and local node (rmdir of either: EBUSY), and prints
+/// what a mounted file system would be told. Holds until it is ended (Ctrl-C, SIGTERM), in whatever way.
+#[derive(Args)]
+#[command(after_help = "\
+Example:
+  uo2cb hold 8F3C0D9A4B7E4C21A6D55E0B9C1F7A32 &
+  rmdir /tmp/o2cb/cluster/c/heartbeat/8F3C0D9A4B7E4C21A6D55E0B9C1F7A32    refused: Device or resource busy
+  kill %1")]
+pub(crate) struct Hold {
+    /// Name of the region: its directory under cluster/NAME/heartbeat/
+    region: String,
+    /// Consumers with a lower priority are told first
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+    priority: i32,
+    /// As JSON, one object a line
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    which: Which,
+}
+
+impl Watch {
+    pub(crate) fn run(self) -> Result<(), Fail> {
+        follow(self.which.connect()?, &json!({"request": "watch"}), self.json, "")
+    }
+}
+
+impl Hold {
+    pub(crate) fn run(self) -> Result<(), Fail> {
+        let request = json!({"request": "hold", "region": self.region, "priority": self.priority});
+        let label = format!("hold {}: ", self.region);
+        follow(self.which.connect()?, &request, self.json, &label)
+            .map_err(|fail| Fail { message: format!("{label}{}", fail.message), ..fail })
+    }
+}
+
+fn follow(mut client: Client, request: &Value, json: bool, label: &str) -> Result<(), Fail> {
+    let mut sender = client.sender()?;
+    let asked = AtomicBool::new(false);
+    ctrlc::set_handler(move || {
+        // The second time somebody is in a hurry.
+        if asked.swap(true, Ordering::Relaxed) || writeln!(sender, r#"{{"request":"release"}}"#).is_err() {
+            std::process::exit(1);
+        }
+    })
+    .map_err(|error| Fail::new(format!("no signal handler: {error}")))?;
+    client.send(request)?;
+    let mut first = true;
+    loop {
+        let line = client.receive()?;
+        if first {
+            client.patient()?;
+            first = false;
+        }
+        if let Some(why) = line.get("ended") {
+            return Err(Fail::new(format!("ended: {}", why.as_str().unwrap_or_default())));
+        }
+        let readable = line.get("released").is_some() && label.is_empty()
+            || say(&if json { format!("{line}\n") } else { words(&line, label) });
+        if line.get("released").is_some() || !readable {
+            return Ok(());
+        }
+        if let Some(number) = line.get("event").and_then(|event| event.get("number")) {
+            match client.send(&json!({"delivered": number})) {
+                // What the node still had to say stands in the buffer.
+                Err(Failure::Connection(_)) | Ok(()) => {}
+                Err(other) => return Err(other.into()),
+            }
+        }
+    }
+}
+
+fn words(line: &Value, label: &str) -> String {
+    if let Some(event) = line.get("event") {
+        let name = event.get("node").map(node).unwrap_or_default();
+        let pid = event.get("pid").unwrap_or(&Value::Null);
+        let region = if label.is_empty() { format!("{} ", text(event, "region")) } else { String::new() };
+        return format!(
+            "{label}{} {region}{name} {}, {} by pid {pid}\n",
+            text(event, "time"),
+            text(event, "edge"),
+            text(event, "cause"),
+        );
+    }
+    if let Some(start) = line.get("watching") {
+        let up =
+            |up: &Value| format!("{} {}", text(up, "region"), up.get("node").map(node).unwrap_or_default());
+        return format!("watching, up: {}\n", list(start, up));
+    }
+    if let Some(start) = line.get("holding") {
+        return format!(
+            "{label}holding, up: {}\n",
+            list(start, |up| up.get("node").map(node).unwrap_or_default())
+        );
+    }
+    if line.get("released").is_some() { format!("{label}released\n") } else { format!("{line}\n") }
+}
+
+fn list(start: &Value, one: impl Fn(&Value) -> String) -> String {
+    let up: Vec<_> = each(start, "up").map(one).collect();
+    if up.is_empty() { "nobody".into() } else { up.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_in_words() {
+        let event = json!({"event": {"time": "T", "region": "R", "node": {"name": "n1", "num": 1},
+            "edge": "up", "cause": "linked", "pid": 7}});
+        assert_eq!(words(&event, ""), "T R n1 (1) up, linked by pid 7\n");
+        assert_eq!(words(&event, "hold R: "), "hold R: T n1 (1) up, linked by pid 7\n");
+        let up = json!([{"region": "R", "node": {"name": "n1", "num": 1}, "since": "T"}]);
+        assert_eq!(words(&json!({"watching": {"up": up}}), ""), "watching, up: R n1 (1)\n");
+        assert_eq!(words(&json!({"holding": {"up": []}}), "hold R: "), "hold R: holding, up: nobody\n");
+    }
+}

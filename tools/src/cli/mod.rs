@@ -1,0 +1,170 @@
+//! The command line: one file for each subcommand.
+
+mod background;
+mod completions;
+mod demo;
+mod follow;
+mod mount;
+mod status;
+mod umount;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use serde_json::Value;
+use uo2cb::Error;
+use uo2cb::control::{Client, Failure, choose};
+
+/// ocfs2's cluster stack as an ordinary process
+///
+/// Shows through FUSE the tree that the kernel shows under /sys/kernel/config, so that cluster stacks can be
+/// written and tested against it without loading kernel code, without root.
+#[derive(Parser)]
+#[command(name = "uo2cb", version, after_help = EXAMPLES, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  uo2cb demo                             see a whole session, leaving nothing behind
+  mkdir /tmp/o2cb && uo2cb mount /tmp/o2cb --heartbeat-mode user
+  mkdir /tmp/o2cb/cluster/c              then as on a machine with the kernel modules
+  uo2cb status                           cluster, nodes, regions, who is up where
+  uo2cb watch                            every heartbeat event as it is delivered
+  uo2cb umount /tmp/o2cb
+
+Exit status: 0 success, 1 failure, 2 wrong use of the command line, 86 a node that had to go at once.";
+
+#[derive(Subcommand)]
+enum Command {
+    Mount(mount::Mount),
+    Umount(umount::Umount),
+    Status(status::Status),
+    Watch(follow::Watch),
+    Hold(follow::Hold),
+    Demo(demo::Demo),
+    Completions(completions::Completions),
+}
+
+/// Which node is meant.
+#[derive(Args)]
+struct Which {
+    /// The node mounted on DIR (any of its trees); needed only when several run
+    #[arg(long, value_name = "DIR", env = "UO2CB_MOUNT")]
+    mount: Option<PathBuf>,
+}
+
+impl Which {
+    fn connect(&self) -> Result<Client, Fail> {
+        let mount = self.mount.as_deref().filter(|dir| !dir.as_os_str().is_empty());
+        Ok(Client::connect(&choose(mount)?.socket)?)
+    }
+}
+
+/// What ends the command: one line and an exit status.
+#[derive(Debug)]
+struct Fail {
+    code: u8,
+    message: String,
+}
+
+impl Fail {
+    /// Something did not work.
+    fn new(message: impl Into<String>) -> Self {
+        Self { code: 1, message: message.into() }
+    }
+
+    /// The command line asks for what cannot be.
+    fn usage(message: impl Into<String>) -> Self {
+        Self { code: 2, message: message.into() }
+    }
+}
+
+impl From<Error> for Fail {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::SameMountPoint(_) => Self::usage(error.to_string()),
+            other => Self::new(other.to_string()),
+        }
+    }
+}
+
+impl From<Failure> for Fail {
+    fn from(failure: Failure) -> Self {
+        Self::new(failure.to_string())
+    }
+}
+
+/// Parses and runs; the exit status is the result.
+pub(crate) fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Mount(command) => command.run(),
+        Command::Umount(command) => command.run(),
+        Command::Status(command) => command.run(),
+        Command::Watch(command) => command.run(),
+        Command::Hold(command) => command.run(),
+        Command::Demo(command) => command.run(),
+        Command::Completions(command) => command.run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Fail { code, message }) => {
+            // Standard error may be closed; the status tells all the same.
+            let _ = writeln!(std::io::stderr(), "uo2cb: {message}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+/// Prints; false when nobody reads any more.
+fn say(text: &str) -> bool {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
+}
+
+/// The text at a place of a JSON object.
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value.get(key).and_then(Value::as_str).unwrap_or("-")
+}
+
+/// The elements at a place of a JSON object.
+fn each<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
+    value.get(key).and_then(Value::as_array).into_iter().flatten()
+}
+
+/// `n1 (1)`.
+fn node(value: &Value) -> String {
+    let num = value.get("num").map_or_else(|| "-".into(), Value::to_string);
+    format!("{} ({num})", text(value, "name"))
+}
+
+/// The arguments of this process.
+fn arguments() -> impl Iterator<Item = OsString> {
+    std::env::args_os().skip(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_subcommand_and_option_has_a_help_text() {
+        for command in Cli::command().get_subcommands() {
+            assert!(command.get_about().is_some(), "{}", command.get_name());
+            for argument in command.get_arguments().filter(|argument| !argument.is_hide_set()) {
+                assert!(argument.get_help().is_some(), "{} {}", command.get_name(), argument.get_id());
+            }
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! `uo2cb mount`.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::{Args, ValueEnum};
+use uo2cb::core::View;
+use uo2cb::{Builder, LogFormat, LogTarget, Node, Stopper, control};
+
+use super::{Fail, background};
+
+/// Start a node and mount its trees
+///
+/// Returns when the tree is usable; the node goes on in the background until `uo2cb umount DIR`, a SIGTERM,
+/// or an umount from outside. As an ordinary user this needs fusermount3 (package fuse3).
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  uo2cb mount /tmp/o2cb --heartbeat-mode user
+  uo2cb mount /tmp/o2cb --foreground --log-format json 2> log
+  sudo uo2cb mount /sys/kernel/config --allow-other")]
+pub(crate) struct Mount {
+    /// Empty directory for the tree of /sys/kernel/config
+    dir: PathBuf,
+    /// Also mount what o2cb has in /sys, on another empty directory
+    #[arg(long, value_name = "DIR")]
+    sysfs: Option<PathBuf>,
+    /// Also mount what o2cb has in /sys/kernel/debug, on another empty directory
+    #[arg(long, value_name = "DIR")]
+    debugfs: Option<PathBuf>,
+    /// Show exactly what kernel 6.1 shows: no choice of heartbeat methods
+    #[arg(long)]
+    mainline: bool,
+    /// Stay in the foreground
+    #[arg(long)]
+    foreground: bool,
+    /// Let other users in; as an ordinary user only with user_allow_other in /etc/fuse.conf
+    #[arg(long)]
+    allow_other: bool,
+    /// Heartbeat method to start with, as if written to cluster/heartbeat_mode
+    #[arg(long, value_name = "MODE", value_enum, default_value_t = Mode::Disk)]
+    heartbeat_mode: Mode,
+    /// Where the log goes: a file, or - for standard output (in the foreground only); otherwise a file beside
+    /// the control socket, in the foreground standard error
+    #[arg(long, value_name = "FILE")]
+    log: Option<PathBuf>,
+    /// What the log looks like: lines of text, or JSON objects, one a line
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Text)]
+    log_format: Format,
+    /// Report on standard output and leave the terminal
+    #[arg(long, hide = true)]
+    report: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Mode {
+    /// A cluster stack says by symlinks who is in the group
+    User,
+    /// Blocks on a shared disk say who is alive
+    Disk,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+/// A node that runs, where its log is, and the log again, for what the process itself may have to say.
+struct Started {
+    node: Node,
+    log: Option<PathBuf>,
+    file: Option<File>,
+}
+
+impl Mount {
+    pub(crate) fn run(self) -> Result<(), Fail> {
+        if self.mainline && self.heartbeat_mode == Mode::User {
+            return Err(Fail::usage("--mainline has no heartbeat mode user: kernel 6.1 has none"));
+        }
+        if !self.foreground && self.log.as_deref() == Some(Path::new("-")) {
+            return Err(Fail::usage("--log - needs --foreground: a daemon has no standard output"));
+        }
+        if self.report {
+            return background::child(|| self.start(), |started| run(started.node));
+        }
+        if !self.foreground {
+            return background::start();
+        }
+        let started = self.start()?;
+        run(started.node)
+    }
+
+    fn start(&self) -> Result<background::Ready<Node>, Fail> {
+        handle_signals()?;
+        let socket =
+            control::new_socket().map_err(|error| Fail::new(format!("no control socket: {error}")))?;
+        let started = self.begin(&socket)?;
+        let mut text = format!("mounted on {}, pid {}\n", self.dir.display(), std::process::id());
+        if let Some(log) = &started.log {
+            text += &format!("log in {}\n", log.display());
+        }
+        Ok(background::Ready { node: started.node, text, log: started.file })
+    }
+
+    fn begin(&self, socket: &Path) -> Result<Started, Fail> {
+        let format = match self.log_format {
+            Format::Text => LogFormat::Text,
+            Format::Json => LogFormat::Json,
+        };
+        let path = match &self.log {
+            Some(path) if path == Path::new("-") => None,
+            Some(path) => Some(std::path::absolute(path).unwrap_or_else(|_| path.clone())),
+            None if self.foreground => None,
+            None => Some(socket.with_extension("log")),
+        };
+        let mut file = None;
+        let target = match (&path, &self.log) {
+            (Some(path), _) => {
+                let opened = open_log(path)?;
+                file = opened.try_clone().ok();
+                LogTarget::File(opened)
+            }
+            (None, Some(_)) => LogTarget::Stdout,
+            (None, None) => LogTarget::Stderr,
+        };
+        let node = self.builder(socket).log(target, format).start().inspect_err(|_| {
+            // A log that nobody asked for, of a node that never was.
+            if let (Some(path), None) = (&path, &self.log) {
+                let _ = std::fs::remove_file(path);
+            }
+        })?;
+        Ok(Started { node, log: path, file })
+    }
+
+    fn builder(&self, socket: &Path) -> Builder {
+        let mut builder = Node::builder().control(socket).allow_other(self.allow_other).mount(&self.dir);
+        if self.mainline {
+            builder = builder.mainline();
+        }
+        if self.heartbeat_mode == Mode::User {
+            builder = builder.user_heartbeat();
+        }
+        for (view, dir) in [(View::Sysfs, &self.sysfs), (View::Debugfs, &self.debugfs)] {
+            if let Some(dir) = dir {
+                builder = builder.mount_view(view, dir);
+            }
+        }
+        builder
+    }
+}
+
+fn open_log(path: &Path) -> Result<File, Fail> {
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|error| Fail::new(format!("log {}: {error}", path.display())))
+}
+
+static STOPPER: OnceLock<Stopper> = OnceLock::new();
+static ASKED: AtomicBool = AtomicBool::new(false);
+
+const SIGNAL: &str = "a signal";
+
+fn handle_signals() -> Result<(), Fail> {
+    ctrlc::set_handler(|| {
+        // The second time somebody is in a hurry.
+        if ASKED.swap(true, Ordering::SeqCst) {
+            std::process::exit(1);
+        }
+        if let Some(stopper) = STOPPER.get() {
+            stopper.stop(SIGNAL);
+        }
+    })
+    .map_err(|error| Fail::new(format!("no signal handler: {error}")))
+}
+
+/// Runs a node until somebody asks it to end.
+fn run(node: Node) -> Result<(), Fail> {
+    let stopper = STOPPER.get_or_init(|| node.stopper());
+    // A signal that came before there was anything to stop.
+    if ASKED.load(Ordering::SeqCst) {
+        stopper.stop(SIGNAL);
+    }
+    node.finish();
+    Ok(())
+}

@@ -1,0 +1,104 @@
+//! `uo2cb status`.
+
+use std::fmt::Write;
+
+use clap::Args;
+use serde_json::Value;
+
+use super::{Fail, Which, each, node, say, text};
+
+/// Show cluster, nodes and regions: who is up where, since when
+#[derive(Args)]
+pub(crate) struct Status {
+    /// As one line of JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    which: Which,
+}
+
+impl Status {
+    pub(crate) fn run(self) -> Result<(), Fail> {
+        let status = self.which.connect()?.status()?;
+        say(&if self.json { format!("{status}\n") } else { lines(&status) });
+        Ok(())
+    }
+}
+
+fn lines(status: &Value) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let _ = write_lines(&mut out, status);
+    out
+}
+
+fn write_lines(out: &mut String, status: &Value) -> std::fmt::Result {
+    let pid = status.get("pid").unwrap_or(&Value::Null);
+    writeln!(out, "uo2cb {}, pid {pid}, since {}", text(status, "version"), text(status, "since"))?;
+    for (view, dir) in status.get("mounts").and_then(Value::as_object).into_iter().flatten() {
+        writeln!(out, "{view:<10} {}", dir.as_str().unwrap_or("-"))?;
+    }
+    let modes: Vec<_> = each(status, "heartbeat_available_modes").filter_map(Value::as_str).collect();
+    writeln!(out, "heartbeat  {} (of {})", text(status, "heartbeat_mode"), modes.join(", "))?;
+    match status.get("cluster").filter(|cluster| cluster.is_object()) {
+        None => writeln!(out, "no cluster")?,
+        Some(cluster) => {
+            writeln!(
+                out,
+                "cluster    {}, fence method {}",
+                text(cluster, "name"),
+                text(cluster, "fence_method")
+            )?;
+            for one in each(cluster, "nodes") {
+                let flag = |key| one.get(key).and_then(Value::as_bool).unwrap_or(false);
+                let port = one.get("ipv4_port").filter(|port| port.is_number());
+                let port = port.map_or_else(|| "-".into(), Value::to_string);
+                let num = one.get("num").filter(|num| num.is_number());
+                let num = num.map_or_else(|| "-".into(), Value::to_string);
+                writeln!(
+                    out,
+                    "  node     {} ({num}) {}:{port}{}{}",
+                    text(one, "name"),
+                    text(one, "ipv4_address"),
+                    if flag("local") { ", local" } else { "" },
+                    if flag("up") { ", up" } else { "" },
+                )?;
+            }
+        }
+    }
+    for region in each(status, "regions") {
+        let holds = region.get("holds").and_then(Value::as_u64).unwrap_or(0);
+        let held = if holds > 0 { format!(", held by {holds}") } else { String::new() };
+        writeln!(out, "region     {} ({}){held}", text(region, "name"), text(region, "method"))?;
+        for up in each(region, "up") {
+            writeln!(out, "  up       {} since {}", node(up), text(up, "since"))?;
+        }
+    }
+    let consumers = status.get("consumers").unwrap_or(&Value::Null);
+    writeln!(out, "consumers  {consumers}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_status_in_lines() {
+        let status = json!({
+            "version": "0.1.0", "pid": 7, "since": "S", "mounts": {"config": "/c"}, "consumers": 1,
+            "heartbeat_mode": "user", "heartbeat_available_modes": ["disk", "user"],
+            "cluster": {"name": "c", "fence_method": "reset", "nodes": [
+                {"name": "n1", "num": 1, "ipv4_address": "127.0.0.1", "ipv4_port": 7777, "local": true, "up": true},
+                {"name": "n2", "num": null, "ipv4_address": null, "ipv4_port": null, "local": false, "up": false}]},
+            "regions": [{"name": "R", "method": "user", "holds": 2, "up": [{"name": "n1", "num": 1, "since": "T"}]}],
+        });
+        assert_eq!(
+            lines(&status),
+            "uo2cb 0.1.0, pid 7, since S\nconfig     /c\nheartbeat  user (of disk, user)\n\
+             cluster    c, fence method reset\n  node     n1 (1) 127.0.0.1:7777, local, up\n  \
+             node     n2 (-) -:-\nregion     R (user), held by 2\n  up       n1 (1) since T\nconsumers  1\n"
+        );
+        assert!(lines(&json!({"cluster": null})).contains("no cluster\n"));
+    }
+}
