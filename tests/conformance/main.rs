@@ -65,7 +65,7 @@ fn run(words: &[String]) -> Result<bool, Error> {
             subject::ask(mount(tree)?.root(), &lists)?
         };
         for ((list, kernel), ours) in lists.iter().zip(&kernel).zip(&ours) {
-            report.add(&table, list, kernel, ours);
+            report.add(tree.name(), &table, list, kernel, ours);
         }
     }
     Ok(report.conclude(&table, whole))

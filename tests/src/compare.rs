@@ -85,19 +85,31 @@ fn matches(pattern: &str, text: &str) -> bool {
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     total: usize,
+    /// Of each tree: identical answers, and all.
+    trees: BTreeMap<&'static str, (usize, usize)>,
     known: BTreeMap<usize, usize>,
     unknown: Vec<Difference>,
 }
 
 impl Report {
-    /// Adds the answers to one list.
-    pub fn add(&mut self, table: &Table, list: &List, kernel: &[String], ours: &[String]) {
+    /// Adds the answers of a tree to one list.
+    pub fn add(
+        &mut self,
+        tree: &'static str,
+        table: &Table,
+        list: &List,
+        kernel: &[String],
+        ours: &[String],
+    ) {
         for (at, (line, operation)) in list.operations().enumerate() {
             self.total += 1;
             let answer =
                 |answers: &[String]| answers.get(at).cloned().unwrap_or_else(|| "no answer".to_owned());
             let (kernel, ours) = (answer(kernel), answer(ours));
+            let (identical, all) = self.trees.entry(tree).or_default();
+            *all += 1;
             if kernel == ours {
+                *identical += 1;
                 continue;
             }
             let operation = operation.to_owned();
@@ -127,6 +139,9 @@ impl Report {
                 }
             }
         }
+        for (tree, (identical, all)) in &self.trees {
+            println!("{tree}: identical {identical} of {all}");
+        }
         let known: usize = self.known.values().sum();
         println!("known differences: {known}, others: {}", self.unknown.len());
         println!("identical {} of {}", self.total - known - self.unknown.len(), self.total);
@@ -153,7 +168,13 @@ mod tests {
         let answers = |words: [&str; 3]| words.map(str::to_owned);
         let table = Table::parse("# comment\nread * 0 | EFAULT | ok % | empty reads\n").unwrap();
         let mut report = Report::default();
-        report.add(&table, &list, &answers(["EFAULT", "ok", "ok"]), &answers(["ok %", "ok", "EPERM"]));
+        report.add(
+            "o2cb",
+            &table,
+            &list,
+            &answers(["EFAULT", "ok", "ok"]),
+            &answers(["ok %", "ok", "EPERM"]),
+        );
         assert_eq!((report.total, report.known.len(), report.unknown.len()), (3, 1, 1));
         assert_eq!(report.unknown[0].line, 4);
         assert!(!report.conclude(&table, true));

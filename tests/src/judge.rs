@@ -15,6 +15,16 @@ pub enum Tree {
     Nvmet,
 }
 
+impl Tree {
+    /// In reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::O2cb => "o2cb",
+            Self::Nvmet => "nvmet",
+        }
+    }
+}
+
 const BOOT: Duration = Duration::from_secs(120);
 /// For one list; the longest hand-written one takes a few seconds.
 const ONE_LIST: Duration = Duration::from_secs(120);

@@ -33,7 +33,7 @@ pub(super) fn step(rng: &mut Rng, lines: &mut Vec<String>) {
         90..93 => {
             lines.push(format!("open {} {} {}", rng.pick(super::DESCRIPTORS), listing(rng), rng.pick(FLAGS)));
         }
-        93..97 => lines.push(descriptor_line(rng, VALUES)),
+        93..97 => lines.push(descriptor_line(rng, VALUES, super::PLAIN_WHENCES)),
         97 => {
             // One name outside, pointing somewhere else each time.
             lines.push("unlink ^/outer".to_owned());

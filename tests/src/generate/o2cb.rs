@@ -76,7 +76,7 @@ pub(super) fn step(rng: &mut Rng, lines: &mut Vec<String>) {
         46..62 => lines.push(put(rng)),
         62..68 => node(rng, lines),
         68..75 => lines.push(open(rng)),
-        75..88 => lines.push(descriptor_line(rng, NUMBERS)),
+        75..88 => lines.push(descriptor_line(rng, NUMBERS, super::WHENCES)),
         88..91 => lines.push(format!("chmod {} {}", any(rng), rng.pick(MODES))),
         91..93 => lines.push(format!("access {} {}", any(rng), rng.pick(&["f", "r", "w", "rw", "x"]))),
         93..97 => {
