@@ -1,6 +1,9 @@
 //! The stack as one value: it owns the trees and machines, routes inputs, and carries edges between them.
 //! It has no policy of its own.
 
+#[cfg(test)]
+mod tests;
+
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;

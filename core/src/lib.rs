@@ -30,6 +30,8 @@ mod number;
 mod o2cb;
 mod status;
 mod sysfs;
+#[cfg(test)]
+mod testing;
 mod text;
 mod time;
 pub mod tree;
