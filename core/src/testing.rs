@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::heartbeat::{Edge, Event};
-use crate::tree::{Answer, Attr, Forbidden, Object, Op, SetAttr};
+use crate::tree::{Answer, Forbidden, Object, Op, SetAttr};
 use crate::{
     Action, Caller, Config, ConsumerId, Engine, Errno, Input, Instant, ItemId, Note, Now, Refusal, Reply,
     RequestId, Subscribe, View,
@@ -179,14 +179,6 @@ impl Bench {
             Ok(Answer::Entries(entries)) => {
                 entries.into_iter().map(|entry| String::from_utf8(entry.name).unwrap()).collect()
             }
-            other => panic!("{path}: {other:?}"),
-        }
-    }
-
-    pub(crate) fn stat(&mut self, path: &str) -> Attr {
-        let object = self.find(View::Config, path).unwrap();
-        match self.tree(View::Config, Op::Stat(object)) {
-            Ok(Answer::Attr(attr)) => attr,
             other => panic!("{path}: {other:?}"),
         }
     }
