@@ -126,6 +126,20 @@ fn truncate_does_nothing_up_to_the_largest_file() {
 }
 
 #[test]
+fn truncate_and_chmod_each_leave_their_time() {
+    let mut bench = Bench::new();
+    let (path, born) = ("s/x/old/a/first", bench.stat("s/x/old/a/first").meta);
+    bench.chmod(path, 0o600);
+    let chmod = bench.stat(path).meta;
+    assert!(chmod.mtime == born.mtime && chmod.ctime > born.ctime);
+    let object = bench.object(path).unwrap();
+    bench.ready(&Op::SetAttr(object, SetAttr { size: Some(0), ..SetAttr::default() })).unwrap();
+    let truncated = bench.stat(path).meta;
+    assert!(truncated.mtime == truncated.ctime && truncated.mtime > chmod.ctime);
+    assert_eq!(truncated.atime, born.atime);
+}
+
+#[test]
 fn an_existing_name_is_refused_first() {
     let mut bench = Bench::new();
     for path in ["s/x", "s/x/old", "s/x/a", "s/x/old/g", "s/x/old/a/first", "s/x/.", "s/.."] {
