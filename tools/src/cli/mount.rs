@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args, ValueEnum};
 use uo2cb::core::View;
-use uo2cb::{Builder, LogFormat, LogTarget, Node, Stopper, control};
+use uo2cb::{Builder, LogFormat, LogTarget, Node, Stopper, control, mountpoint};
 
 use super::{Fail, background};
 
@@ -98,8 +98,9 @@ impl Mount {
         handle_signals()?;
         let socket =
             control::new_socket().map_err(|error| Fail::new(format!("no control socket: {error}")))?;
+        let dir = mountpoint::canonical(&self.dir)?;
         let started = self.begin(&socket)?;
-        let mut text = format!("mounted on {}, pid {}\n", self.dir.display(), std::process::id());
+        let mut text = format!("mounted on {}, pid {}\n", dir.display(), std::process::id());
         if let Some(log) = &started.log {
             text += &format!("log in {}\n", log.display());
         }

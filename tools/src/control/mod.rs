@@ -1,5 +1,8 @@
 //! The control socket: one per node, mode 0600, JSON lines both ways.
 //!
+//! Sockets of daemons are in `$XDG_RUNTIME_DIR/uo2cb`, else in `/run/uo2cb` (root) or `/tmp/uo2cb-UID`; where
+//! `UO2CB_RUNTIME_DIR` is set, in that directory and nowhere else. It must be the user's alone (mode 0700).
+//!
 //! A client sends objects, one a line of at most 4096 bytes:
 //!
 //! | line | answer |

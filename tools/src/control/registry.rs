@@ -31,8 +31,11 @@ impl Found {
     }
 }
 
-/// Directories in which this user's sockets may be, best first.
+/// Directories in which this user's sockets may be, best first; `UO2CB_RUNTIME_DIR` names the only one.
 fn dirs() -> Vec<PathBuf> {
+    if let Some(dir) = env::var_os("UO2CB_RUNTIME_DIR").filter(|dir| !dir.is_empty()) {
+        return vec![dir.into()];
+    }
     let uid = rustix::process::geteuid();
     let mut dirs = Vec::new();
     // As root by way of su or sudo it may be somebody else's.

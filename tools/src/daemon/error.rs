@@ -67,7 +67,7 @@ impl fmt::Display for Error {
             Self::Mounted(dir, None) => {
                 write!(f, "{}: another user's uo2cb is mounted there already", dir.display())
             }
-            Self::MountPoint(dir, error) => write!(f, "{}: {error}", dir.display()),
+            Self::MountPoint(dir, error) => write!(f, "{}: {}", dir.display(), plain(error)),
             Self::SameMountPoint(dir) => {
                 write!(f, "{}: named for two trees; each needs a directory of its own", dir.display())
             }
@@ -76,7 +76,8 @@ impl fmt::Display for Error {
             ),
             Self::FuseDenied(error) => write!(
                 f,
-                "/dev/fuse cannot be opened ({error}): run as root, or have its mode set to 0666"
+                "/dev/fuse cannot be opened ({}): run as root, or have its mode set to 0666",
+                plain(error)
             ),
             Self::NoFusermount => f.write_str(
                 "no fusermount3, through which ordinary users mount: install the package fuse3, or run as root",
@@ -85,13 +86,19 @@ impl fmt::Display for Error {
                 "--allow-other is for root unless /etc/fuse.conf has the line user_allow_other",
             ),
             Self::Stale(dir, error) => {
-                write!(f, "{}: a dead mount that cannot be taken away: {error}", dir.display())
+                write!(f, "{}: a dead mount that cannot be taken away: {}", dir.display(), plain(error))
             }
-            Self::Mount(dir, error) => write!(f, "{}: cannot be mounted: {error}", dir.display()),
-            Self::Control(error) => write!(f, "no control socket: {error}"),
-            Self::System(error) => write!(f, "the system refused: {error}"),
+            Self::Mount(dir, error) => write!(f, "{}: cannot be mounted: {}", dir.display(), plain(error)),
+            Self::Control(error) => write!(f, "no control socket: {}", plain(error)),
+            Self::System(error) => write!(f, "the system refused: {}", plain(error)),
         }
     }
 }
 
 impl error::Error for Error {}
+
+/// The system's words, without its number for them.
+fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error ").next().unwrap_or(&text).trim().to_owned()
+}

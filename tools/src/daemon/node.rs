@@ -290,13 +290,13 @@ impl Drop for Node {
                 }
             }
         }
-        // Last: a client that asked for the end takes the end of its connection for the end of the mounts.
-        self.server = None;
         if let Some(timer) = self.timer.take() {
             let _ = timer.join();
         }
         self.monitor.notes.info("stopped");
         self.monitor.notes.flush();
+        // Last: a client that asked for the end takes the end of its connection for the end of the node.
+        self.server = None;
     }
 }
 

@@ -64,7 +64,11 @@ impl Demo {
                 Err(Fail::new(format!("demo: the tree cannot be mounted: {why}")))
             }
             Err(Played::Failed(why)) => Err(Fail::new(format!("demo: {why}"))),
-            Ok(()) => cleared,
+            Ok(()) => {
+                cleared?;
+                say("\n# everything came out as it should, and nothing is left behind\n");
+                Ok(())
+            }
         }
     }
 }
@@ -100,7 +104,6 @@ fn play(stage: &Stage, interrupted: &AtomicBool) -> Result<(), Played> {
             }
         }
     }
-    say("\n# that was it: everything came out as it should, and nothing is left behind\n");
     Ok(())
 }
 
@@ -150,7 +153,7 @@ impl Stage {
         command
             .current_dir(&self.folder)
             .env("PATH", path)
-            .env("XDG_RUNTIME_DIR", &self.folder)
+            .env("UO2CB_RUNTIME_DIR", self.folder.join("run"))
             .env("LC_ALL", "C")
             .env_remove("ENV")
             .env_remove("UO2CB_MOUNT")
