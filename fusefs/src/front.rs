@@ -12,15 +12,15 @@ use fuser::{
     LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty,
     ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
-use uo2cb_core::tree::{Answer, Attr, DirEntry, Forbidden, Object, Op, SetAttr};
+use uo2cb_core::tree::{Answer, Attr, Forbidden, Object, Op, SetAttr};
 use uo2cb_core::{Refusal, View};
 
 use crate::cache::{Known, Teller, time_to_live};
 use crate::convert::{self, Wish, caller, errno};
 use crate::handle::Handles;
-use crate::inode;
 use crate::service::Service;
 use crate::target::Targets;
+use crate::{inode, listing};
 
 /// Everything that an answer may need, also when it comes after the call has returned.
 pub(crate) struct Shared {
@@ -110,9 +110,6 @@ impl Front {
         self.entry(request, op, reply);
     }
 }
-
-/// Offset behind `.` and `..`.
-const DOTS: u64 = 2;
 
 /// The part of a text that a read of `size` bytes at `offset` gets.
 fn part(text: &[u8], offset: u64, size: u32) -> &[u8] {
@@ -402,8 +399,8 @@ impl Filesystem for Front {
         let parent = self.targets.parent(ino.0);
         self.call(request, Op::List(inode::item(ino.0)), move |shared, result| match result {
             Ok(Answer::Entries(current)) => {
-                let entries = shared.handles.entries(handle.0, offset <= DOTS, &current);
-                fill(&mut reply, ino.0, parent, offset, &entries, &current);
+                let entries = shared.handles.entries(handle.0, offset <= listing::DOTS, &current);
+                listing::fill(&mut reply, [ino.0, parent], offset, &entries, &current);
                 reply.ok();
             }
             Ok(_) => reply.error(Errno::EIO),
@@ -431,30 +428,5 @@ impl Filesystem for Front {
     fn listxattr(&self, _: &Request, _: INodeNo, size: u32, reply: ReplyXattr) {
         self.shared.count();
         if size == 0 { reply.size(0) } else { reply.data(&[]) }
-    }
-}
-
-/// Entries from `offset` on, as many as fit: `.`, `..`, then those of the snapshot that are still there.
-fn fill(
-    reply: &mut ReplyDirectory,
-    ino: u64,
-    parent: u64,
-    offset: u64,
-    entries: &[DirEntry],
-    current: &[DirEntry],
-) {
-    let present: std::collections::BTreeSet<Object> = current.iter().map(|entry| entry.object).collect();
-    let dots = [(ino, "."), (parent, "..")];
-    let dots = dots.map(|(ino, name)| (ino, fuser::FileType::Directory, OsStr::new(name)));
-    let named = entries.iter().map(|entry| {
-        let kind = convert::file_type(entry.object.file_type());
-        (inode::number(entry.object), kind, OsStr::from_bytes(&entry.name))
-    });
-    let skip = usize::try_from(offset).unwrap_or(usize::MAX);
-    for (next, (ino, kind, name)) in (1u64..).zip(dots.into_iter().chain(named)).skip(skip) {
-        let gone = next > DOTS && !present.contains(&inode::object(ino));
-        if !gone && reply.add(INodeNo(ino), next, kind, name) {
-            break;
-        }
     }
 }

@@ -7,6 +7,7 @@ mod convert;
 mod front;
 mod handle;
 mod inode;
+mod listing;
 mod mount;
 mod service;
 mod target;

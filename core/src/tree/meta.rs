@@ -128,10 +128,8 @@ impl SetAttr {
         meta.mode = self.mode.map_or(meta.mode, |mode| mode & 0o7777);
         meta.owner.uid = self.uid.unwrap_or(meta.owner.uid);
         meta.owner.gid = self.gid.unwrap_or(meta.owner.gid);
-        meta.atime = self.atime.unwrap_or(meta.atime);
-        // A change of length is one of contents, to whatever length; open(O_TRUNC) brings no time with it.
-        let mtime = self.mtime.or(self.size.map(|_| unix));
-        meta.mtime = mtime.unwrap_or(meta.mtime);
-        meta.ctime = unix;
+        meta.atime = self.atime.map_or(meta.atime, |time| time.at(now));
+        meta.mtime = self.mtime.map_or(meta.mtime, |time| time.at(now));
+        meta.ctime = now;
     }
 }

@@ -216,7 +216,7 @@ impl Bench {
 
     fn open(&mut self, path: &str, read: bool, write: bool) -> Result<Answer, Refusal> {
         let Some(Object::Attribute(item, attribute)) = self.object(path) else { panic!("{path}") };
-        self.ready(&Op::Open { item, attribute, read, write })
+        self.ready(&Op::Open { item, attribute, read, write, truncate: false })
     }
 
     fn chmod(&mut self, path: &str, mode: u16) {
