@@ -27,7 +27,7 @@ pub(crate) const SUBJECTS: [&str; 20] = [
     "KTHREAD",
 ];
 
-/// A subject of messages: its number in [`SUBJECTS`].
+/// A subject of messages: its number in `SUBJECTS`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Subject(u8);
 

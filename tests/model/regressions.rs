@@ -10,6 +10,12 @@ fn check(ops: &[Op]) {
 }
 
 #[test]
+fn the_list_of_methods_is_no_switch() {
+    // `user` written to heartbeat_available_modes, past its mode bits.
+    check(&[Store(1, 54)]);
+}
+
+#[test]
 fn a_bind_that_was_taken_back_makes_no_local_node() {
     check(&[
         Cluster(0),
