@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::{env, io};
 
-use rustix::fs::Access;
+use rustix::fs::{Access, AtFlags, CWD, StatxFlags, statx};
 use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
 
@@ -80,13 +80,19 @@ pub fn recover(dir: &Path) -> Result<bool, Error> {
     let mut recovered = false;
     for _ in 0..STACKED {
         // The list first: asking a mount of somebody else could hang.
-        if !ours(dir) || rustix::fs::stat(dir).err() != Some(Errno::NOTCONN) {
+        if !ours(dir) || !dead(dir) {
             break;
         }
         detach(dir).map_err(|error| Error::Stale(dir.to_owned(), error))?;
         recovered = true;
     }
     Ok(recovered)
+}
+
+/// Has the mount on `dir` lost its daemon? The kernel may go on showing attributes that it remembers, so it is
+/// made to ask.
+fn dead(dir: &Path) -> bool {
+    statx(CWD, dir, AtFlags::STATX_FORCE_SYNC, StatxFlags::BASIC_STATS).err() == Some(Errno::NOTCONN)
 }
 
 /// Is the topmost mount on `dir` one of ours, dead or alive?
