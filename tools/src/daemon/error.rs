@@ -50,9 +50,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused(refusal) => write!(f, "{refusal}"),
-            Self::NoMountPoint(dir) => {
-                write!(f, "{}: no such directory; make it first: mkdir {0}", dir.display())
-            }
+            Self::NoMountPoint(dir) => write!(f, "{}: no such directory", dir.display()),
             Self::NotADirectory(dir) => write!(f, "{}: not a directory", dir.display()),
             Self::NotEmpty(dir) => {
                 write!(f, "{}: the directory is not empty; choose an empty one", dir.display())
