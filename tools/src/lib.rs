@@ -21,7 +21,7 @@
 //! # Ok::<(), uo2cb::Error>(())
 //! ```
 //!
-//! Other processes reach a node through its mounts and through its [control](control) socket.
+//! Other processes reach a node through its mounts and through its [control] socket.
 
 pub mod control;
 mod daemon;
