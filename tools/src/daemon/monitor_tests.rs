@@ -260,3 +260,35 @@ fn the_local_node_listens_and_stops() {
     world.monitor.shut_down();
     assert!(peer().is_err());
 }
+
+const CRASH: &str = "UO2CB_TEST_CRASH";
+
+/// Body of the process that the next test starts.
+#[test]
+fn crash_when_asked() {
+    let Some(how) = std::env::var_os(CRASH) else { return };
+    let world = World::new();
+    let again = Arc::clone(&world.monitor);
+    let respond: Respond = match how.to_str() {
+        Some("enter") => Box::new(move |_| again.delivered(ConsumerId(0), 0)),
+        _ => Box::new(|_| panic!("on purpose")),
+    };
+    world.monitor.request(None, View::Config, Caller::default(), Op::List(ItemId::ROOT), respond);
+    std::process::exit(0);
+}
+
+#[test]
+fn a_failure_inside_ends_the_process_with_one_line_that_says_so() {
+    for (how, line) in
+        [("panic", "uo2cb: the stack failed inside"), ("enter", "uo2cb: the monitor was entered")]
+    {
+        let output = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "daemon::monitor::tests::crash_when_asked", "--nocapture"])
+            .env(CRASH, how)
+            .output()
+            .unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(crate::CRASH_STATUS), "{error}");
+        assert_eq!(error.lines().filter(|found| found.starts_with(line)).count(), 1, "{error}");
+    }
+}

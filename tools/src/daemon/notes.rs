@@ -20,8 +20,6 @@ use super::clock::{unix_now, utc};
 
 /// Lines that may wait for the thread.
 const QUEUE: usize = 65_536;
-/// How long the end of the program waits for the last lines.
-const FLUSH: Duration = Duration::from_secs(2);
 
 /// What a line of the log looks like.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -101,11 +99,11 @@ impl Notes {
         warn!(self.logger, "{}", line);
     }
 
-    /// Waits until all lines so far are written, but not for ever.
-    pub(crate) fn flush(&self) {
+    /// Waits until all lines so far are written, but not longer than this.
+    pub(crate) fn flush(&self, within: Duration) {
         let (done, written) = bounded(1);
-        if self.queue.send_timeout(Job::Flush(done), FLUSH).is_ok() {
-            let _ = written.recv_timeout(FLUSH);
+        if self.queue.try_send(Job::Flush(done)).is_ok() {
+            let _ = written.recv_timeout(within);
         }
     }
 }
@@ -231,7 +229,7 @@ mod tests {
         let notes = Notes::open(LogTarget::File(file.try_clone().unwrap()), format).unwrap();
         notes.note(&refused());
         notes.info("started");
-        notes.flush();
+        notes.flush(Duration::from_secs(10));
         let mut text = String::new();
         file.rewind().unwrap();
         file.read_to_string(&mut text).unwrap();
