@@ -9,6 +9,9 @@ use serde_json::Value;
 
 use super::client::{Client, Failure};
 
+/// How many logs of ended nodes are kept.
+const LOGS: usize = 8;
+
 /// A node that answers.
 #[derive(Debug)]
 pub struct Found {
@@ -71,6 +74,7 @@ pub fn new_socket() -> io::Result<PathBuf> {
             }
             _ => {
                 sockets(&dir).into_iter().for_each(|socket| drop(Client::connect(&socket)));
+                forget_logs(&dir);
                 return Ok(dir.join(format!("{}.sock", std::process::id())));
             }
         }
@@ -79,13 +83,27 @@ pub fn new_socket() -> io::Result<PathBuf> {
 }
 
 fn sockets(dir: &Path) -> Vec<PathBuf> {
+    files(dir, "sock")
+}
+
+fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
-    let mut sockets: Vec<_> = entries
+    let mut files: Vec<_> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|extension| extension == "sock"))
+        .filter(|path| path.extension().is_some_and(|found| found == extension))
         .collect();
-    sockets.sort();
-    sockets
+    files.sort();
+    files
+}
+
+/// Logs of ended nodes are kept to be read, the latest of them.
+fn forget_logs(dir: &Path) {
+    let ended = |log: &PathBuf| !log.with_extension("sock").exists();
+    let mut logs: Vec<_> = files(dir, "log").into_iter().filter(ended).collect();
+    logs.sort_by_key(|log| fs::metadata(log).and_then(|log| log.modified()).ok());
+    for log in logs.iter().rev().skip(LOGS) {
+        let _ = fs::remove_file(log);
+    }
 }
 
 /// This user's nodes that answer. What killed ones left is cleaned away.
