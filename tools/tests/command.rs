@@ -237,7 +237,9 @@ fn an_ordinary_user_is_told_what_is_missing() {
     let world = World::new();
     let folder = world.folder.path();
     fs::set_permissions(folder, fs::Permissions::from_mode(0o777)).unwrap();
-    fs::copy(env!("CARGO_BIN_EXE_uo2cb"), folder.join("uo2cb")).unwrap();
+    // By another process: a copy of ours, still open in a child of another test, would be "text file busy".
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_uo2cb")).arg(folder.join("uo2cb")).status();
+    assert!(copied.unwrap().success());
     let as_nobody = |path: &str, arguments: &[&str]| {
         let output = Command::new("setpriv")
             .args(["--reuid=65534", "--regid=65534", "--clear-groups", "env"])
