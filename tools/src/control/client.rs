@@ -8,6 +8,8 @@ use std::{error, fmt, fs, io};
 
 use serde_json::{Value, json};
 
+use super::within_limit;
+
 /// How long a node may take to answer.
 const ANSWER: Duration = Duration::from_secs(5);
 
@@ -57,7 +59,7 @@ impl From<io::Error> for Failure {
 impl Client {
     /// Connects. A socket that nobody listens on any more is removed.
     pub fn connect(socket: &Path) -> Result<Self, Failure> {
-        let stream = UnixStream::connect(socket).inspect_err(|error| {
+        let stream = within_limit(socket, |path| UnixStream::connect(path)).inspect_err(|error| {
             if error.kind() == io::ErrorKind::ConnectionRefused {
                 let _ = fs::remove_file(socket);
             }

@@ -32,7 +32,12 @@ mod render;
 mod server;
 mod session;
 
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use client::{Client, Failure};
@@ -57,5 +62,36 @@ pub(crate) struct Info {
 impl Info {
     pub(crate) fn new(mounts: Vec<(View, PathBuf)>) -> Self {
         Self { mounts, since: unix_now() }
+    }
+}
+
+/// Longest path that a socket can be bound to or connected to (`sun_path` less the NUL behind it).
+const SUN_PATH: usize = 107;
+
+/// Does `work` with a path to the same socket that is short enough for the system.
+fn within_limit<T>(path: &Path, work: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
+    if path.as_os_str().as_bytes().len() <= SUN_PATH {
+        return work(path);
+    }
+    let dir = File::open(path.parent().unwrap_or(Path::new(".")))?;
+    let name = Path::new(path.file_name().unwrap_or(OsStr::new("")));
+    work(&Path::new("/proc/self/fd").join(dir.as_raw_fd().to_string()).join(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::{UnixListener, UnixStream};
+
+    #[test]
+    fn sockets_in_deep_folders() {
+        let folder = tempfile::tempdir().unwrap();
+        let deep = folder.path().join("d".repeat(120));
+        std::fs::create_dir(&deep).unwrap();
+        let path = deep.join("a.sock");
+        assert!(UnixListener::bind(&path).is_err());
+        let _listener = within_limit(&path, |path| UnixListener::bind(path)).unwrap();
+        assert!(path.exists());
+        within_limit(&path, |path| UnixStream::connect(path)).unwrap();
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 use rustix::net::Shutdown;
 
-use super::{Info, render, session};
+use super::{Info, render, session, within_limit};
 use crate::daemon::monitor::Monitor;
 use crate::daemon::node::Stopper;
 
@@ -49,10 +49,11 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn start(path: &Path, monitor: &Arc<Monitor>, info: Info, stop: Stopper) -> io::Result<Self> {
         // A socket is never bound over another: a leftover of this very name must be nobody's.
-        if UnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
+        let tried = within_limit(path, |path| UnixStream::connect(path));
+        if tried.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
             fs::remove_file(path)?;
         }
-        let socket = Arc::new(UnixListener::bind(path)?);
+        let socket = Arc::new(within_limit(path, |path| UnixListener::bind(path))?);
         fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
         let shared = Arc::new(Shared {
             monitor: Arc::clone(monitor),
