@@ -115,10 +115,19 @@ pub(crate) fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(Fail { code, message }) => {
             // Standard error may be closed; the status tells all the same.
-            let _ = writeln!(std::io::stderr(), "uo2cb: {message}");
+            let _ = writeln!(std::io::stderr(), "uo2cb: {}", plain(&message));
             ExitCode::from(code)
         }
     }
+}
+
+/// Without the numbers that the standard library puts behind the system's words.
+fn plain(message: &str) -> String {
+    let mut out = String::new();
+    for (index, part) in message.split(" (os error ").enumerate() {
+        out += if index == 0 { part } else { part.split_once(')').map_or("", |(_, rest)| rest) };
+    }
+    out
 }
 
 /// Prints; false when nobody reads any more.
@@ -156,6 +165,12 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn errors_without_numbers() {
+        assert_eq!(plain("log x: No such file (os error 2), really"), "log x: No such file, really");
+        assert_eq!(plain("as it is"), "as it is");
     }
 
     #[test]
