@@ -119,6 +119,42 @@ fn a_signal_is_a_clean_end() {
 }
 
 #[test]
+fn the_end_comes_under_load_too() {
+    if !can_mount() {
+        return;
+    }
+    for round in 0..5 {
+        let world = World::new();
+        let pid = world.mount();
+        world.cluster();
+        let _watch = world.follower(&["watch"]);
+        std::thread::scope(|scope| {
+            for node in ["n1", "n2"] {
+                let (link, target) =
+                    (world.at("cluster/c/heartbeat/R").join(node), world.at("cluster/c/node").join(node));
+                scope.spawn(move || {
+                    while std::os::unix::fs::symlink(&target, &link).is_ok() {
+                        let _ = fs::remove_file(&link);
+                    }
+                });
+            }
+            until("under way", || {
+                world.status()["regions"][0]["up"].as_array().is_some_and(|up| !up.is_empty())
+            });
+            if round % 2 == 0 {
+                world.ok(&["umount", "config"]);
+            } else {
+                kill(pid, libc::SIGTERM);
+            }
+        });
+        until("ended", || ended(pid));
+        assert!(!mountpoint::ours(&world.mount));
+        let log = world.log(pid);
+        assert!(!log.contains("without an answer") && log.contains("INFO  stopped"), "{log}");
+    }
+}
+
+#[test]
 fn what_a_killed_daemon_leaves_is_recovered() {
     if !can_mount() {
         return;
