@@ -13,7 +13,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueHint};
 use serde_json::Value;
 use uo2cb::Error;
 use uo2cb::control::{Client, Failure, choose};
@@ -55,7 +55,7 @@ enum Command {
 #[derive(Args)]
 struct Which {
     /// The node mounted on DIR (any of its trees); needed only when several run
-    #[arg(long, value_name = "DIR", env = "UO2CB_MOUNT")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, env = "UO2CB_MOUNT")]
     mount: Option<PathBuf>,
 }
 

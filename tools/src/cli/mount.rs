@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, ValueHint};
 use uo2cb::core::View;
 use uo2cb::{Builder, LogFormat, LogTarget, Node, Stopper, control, mountpoint};
 
@@ -24,12 +24,13 @@ Examples:
   sudo uo2cb mount /sys/kernel/config --allow-other")]
 pub(crate) struct Mount {
     /// Empty directory for the tree of /sys/kernel/config
+    #[arg(value_hint = ValueHint::DirPath)]
     dir: PathBuf,
     /// Also mount what o2cb has in /sys, on another empty directory
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     sysfs: Option<PathBuf>,
     /// Also mount what o2cb has in /sys/kernel/debug, on another empty directory
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     debugfs: Option<PathBuf>,
     /// Show exactly what kernel 6.1 shows: no choice of heartbeat methods
     #[arg(long)]

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueHint};
 use uo2cb::control::{Client, choose};
 use uo2cb::mountpoint;
 
@@ -15,6 +15,7 @@ use super::{Fail, say};
 #[derive(Args)]
 pub(crate) struct Umount {
     /// Where the node is mounted (any of its trees)
+    #[arg(value_hint = ValueHint::DirPath)]
     dir: PathBuf,
 }
 

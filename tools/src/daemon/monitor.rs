@@ -43,7 +43,6 @@ struct State {
     consumers: HashMap<ConsumerId, Box<dyn Consumer>>,
     views: Vec<(View, Mounted)>,
     listener: Option<Listener>,
-    stopped: bool,
 }
 
 impl std::fmt::Debug for State {
@@ -116,7 +115,6 @@ impl Monitor {
             consumers: HashMap::new(),
             views: Vec::new(),
             listener: None,
-            stopped: false,
         };
         Self { state: Mutex::new(state), clock, timer: Timer::default(), notes }
     }
@@ -318,7 +316,6 @@ impl State {
     }
 
     fn stop(&mut self, notes: &Notes) {
-        self.stopped = true;
         self.listener = None;
         for (_, consumer) in self.consumers.drain() {
             consumer.end(End::Stopping);
