@@ -48,3 +48,26 @@ fn a_removal_given_up_leaves_the_node_usable() {
         RemoveNode(0),
     ]);
 }
+
+#[test]
+fn a_local_node_that_is_going_is_not_pinned_any_more() {
+    // Two binds of one node; the older one is still awaited when the node, local by then, is removed.
+    check(&[
+        Mode(1),
+        Cluster(0),
+        Node(0),
+        Complete(0, 1),
+        Region(0),
+        Local(0, true),
+        Local(0, false),
+        Local(0, true),
+        Listening(1, true),
+        RemoveNode(0),
+        Subscribe(4, 0, 0, 1),
+        Cancel(0),
+        Subscribe(4, 0, 0, 1),
+        RemoveNode(0),
+        RemoveRegion(0),
+        Listening(0, true),
+    ]);
+}

@@ -71,8 +71,12 @@ impl Run {
     }
 
     fn step(&mut self, op: Op) -> Result<(), Difference> {
+        let calls = op.calls(&self.model, &mut self.ids);
+        if calls.is_empty() {
+            return Ok(());
+        }
         self.mono += op.takes();
-        for call in op.calls(&self.model, &mut self.ids) {
+        for call in calls {
             self.calls += 1;
             let expected = self.model.apply(self.mono, &call);
             self.hand_in(&call);

@@ -71,6 +71,7 @@ pub(crate) const TEXTS: &[&[u8]] = &[
     b"10.0.0",
     b"0.0.0.0\n",
     &[b'0'; 5000],
+    b"pan\n",
 ];
 
 fn digits(text: &[u8], radix: u32) -> Option<u128> {
