@@ -199,6 +199,11 @@ impl Monitor {
         self.enter(|state, _| state.waiting.len())
     }
 
+    /// Requests that the mounts have served.
+    pub(crate) fn requests(&self) -> u64 {
+        self.enter(|state, _| state.views.iter().map(|(_, mounted)| mounted.requests()).sum())
+    }
+
     /// One input, all its actions.
     fn enter<T>(&self, work: impl FnOnce(&mut State, Now) -> T) -> T {
         // A second entry by the same thread would wait for itself.

@@ -256,6 +256,11 @@ impl Node {
         self.monitor.waiting()
     }
 
+    /// How many requests of the kernel its mounts have served; what the kernel forgets is not counted.
+    pub fn requests(&self) -> u64 {
+        self.monitor.requests()
+    }
+
     /// Asks this node to end, from anywhere.
     pub fn stopper(&self) -> Stopper {
         self.stop.clone()
