@@ -1,12 +1,13 @@
 //! Mount points: whether a tree can be mounted on a directory, and what stands there already.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::{env, io};
+use std::time::{Duration, Instant};
+use std::{env, io, thread};
 
-use rustix::fs::{Access, AtFlags, CWD, StatxFlags, statx};
+use rustix::fs::{Access, AtFlags, CWD, FlockOperation, StatxFlags, flock, statx};
 use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
 
@@ -15,6 +16,8 @@ use crate::control;
 
 /// The source that every mount of ours names in /proc/self/mountinfo.
 const SOURCE: &str = "uo2cb";
+/// How long another one of us may take to mount.
+const LOCK: Duration = Duration::from_secs(5);
 /// How many dead mounts may lie on top of one another.
 const STACKED: usize = 16;
 
@@ -26,7 +29,7 @@ pub fn canonical(dir: &Path) -> Result<PathBuf, Error> {
         _ => Error::MountPoint(dir.to_owned(), error),
     };
     match fs::canonicalize(dir) {
-        Err(error) if error.raw_os_error() == Some(libc::ENOTCONN) => {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOTCONN | libc::ECONNABORTED)) => {
             let (parent, name) = (dir.parent(), dir.file_name());
             let (Some(parent), Some(name)) = (parent, name) else { return Err(failed(error)) };
             let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
@@ -57,12 +60,22 @@ pub fn may_mount(allow_other: bool) -> Result<(), Error> {
     Ok(())
 }
 
-/// Checks a [canonical] mount point, and takes away what a killed daemon left there: then true.
-pub fn prepare(dir: &Path) -> Result<bool, Error> {
+/// A mount point that will do, locked against others of us until it is dropped.
+#[derive(Debug)]
+pub struct Prepared {
+    /// What a killed daemon had left there was taken away.
+    pub recovered: bool,
+    _lock: File,
+}
+
+/// Checks a [canonical] mount point, after taking away what a killed daemon left there.
+pub fn prepare(dir: &Path) -> Result<Prepared, Error> {
     let recovered = recover(dir)?;
-    if ours(dir) {
-        return Err(Error::Mounted(dir.to_owned(), control::mounted_by(dir)));
-    }
+    let free = || match ours(dir) {
+        true => Err(Error::Mounted(dir.to_owned(), control::mounted_by(dir))),
+        false => Ok(()),
+    };
+    free()?;
     let failed = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => Error::NoMountPoint(dir.to_owned()),
         io::ErrorKind::NotADirectory => Error::NotADirectory(dir.to_owned()),
@@ -72,7 +85,15 @@ pub fn prepare(dir: &Path) -> Result<bool, Error> {
         return Err(Error::NotEmpty(dir.to_owned()));
     }
     rustix::fs::access(dir, Access::WRITE_OK).map_err(|errno| failed(errno.into()))?;
-    Ok(recovered)
+    let lock = File::open(dir).map_err(failed)?;
+    // Held by somebody for another reason it does not stand in the way for ever.
+    let deadline = Instant::now() + LOCK;
+    while flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(5));
+    }
+    // Another may have been faster.
+    free()?;
+    Ok(Prepared { recovered, _lock: lock })
 }
 
 /// Takes a dead mount of ours away from `dir`. False if there was none.
@@ -90,9 +111,10 @@ pub fn recover(dir: &Path) -> Result<bool, Error> {
 }
 
 /// Has the mount on `dir` lost its daemon? The kernel may go on showing attributes that it remembers, so it is
-/// made to ask.
+/// made to ask. A daemon that dies meanwhile aborts the question.
 fn dead(dir: &Path) -> bool {
-    statx(CWD, dir, AtFlags::STATX_FORCE_SYNC, StatxFlags::BASIC_STATS).err() == Some(Errno::NOTCONN)
+    let asked = statx(CWD, dir, AtFlags::STATX_FORCE_SYNC, StatxFlags::BASIC_STATS);
+    matches!(asked, Err(Errno::NOTCONN | Errno::CONNABORTED))
 }
 
 /// Is the topmost mount on `dir` one of ours, dead or alive?
@@ -173,7 +195,7 @@ mod tests {
     fn directories_that_will_not_do() {
         let dir = tempfile::tempdir().unwrap();
         let path = fs::canonicalize(dir.path()).unwrap();
-        assert!(!prepare(&path).unwrap());
+        assert!(!prepare(&path).unwrap().recovered);
         fs::write(path.join("file"), "").unwrap();
         assert!(matches!(prepare(&path), Err(Error::NotEmpty(_))));
         assert!(matches!(prepare(&path.join("file")), Err(Error::NotADirectory(_))));

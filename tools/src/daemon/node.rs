@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use uo2cb_core::heartbeat::Event;
@@ -18,6 +19,9 @@ use super::mountpoint;
 use super::notes::{LogFormat, LogTarget, Notes};
 use super::tree::{Entry, Tree};
 use crate::control::{Info, Server};
+
+/// How long the end waits for the last lines of the log.
+const FLUSH: Duration = Duration::from_secs(2);
 
 /// How a node is to be started. Without any choice: not mounted, no control socket, no log.
 #[derive(Debug, Default)]
@@ -97,10 +101,13 @@ impl Builder {
         if !dirs.is_empty() {
             mountpoint::may_mount(self.allow_other)?;
         }
+        let mut locks = Vec::new();
         for (_, dir) in &dirs {
-            if mountpoint::prepare(dir)? {
+            let prepared = mountpoint::prepare(dir)?;
+            if prepared.recovered {
                 notes.warn(&format!("{}: took away what a killed daemon left mounted", dir.display()));
             }
+            locks.push(prepared);
         }
         let owner =
             Owner { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() };
@@ -299,7 +306,7 @@ impl Drop for Node {
             let _ = timer.join();
         }
         self.monitor.notes.info("stopped");
-        self.monitor.notes.flush();
+        self.monitor.notes.flush(FLUSH);
         // Last: a client that asked for the end takes the end of its connection for the end of the node.
         self.server = None;
     }
