@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use std::{io, thread};
 
 use clap::Args;
 use uo2cb::{Error, mountpoint};
@@ -22,6 +23,8 @@ use super::{Fail, say};
 
 /// How long one step may take.
 const STEP: Duration = Duration::from_secs(20);
+/// How long clearing away may take.
+const CLEAR: Duration = Duration::from_secs(5);
 
 /// Play a whole session in a fresh folder, and leave nothing behind
 ///
@@ -53,7 +56,11 @@ impl Demo {
         ctrlc::set_handler(move || flag.store(true, Ordering::SeqCst))
             .map_err(|error| Fail::new(format!("no signal handler: {error}")))?;
         let stage = Stage::new()?;
-        let played = play(&stage, &interrupted);
+        let mut played = play(&stage, &interrupted);
+        if played.is_err() && interrupted.load(Ordering::SeqCst) {
+            // The shell and what runs in it were interrupted too: whatever they did not do is no failure.
+            played = Err(Played::Failed("interrupted".into()));
+        }
         let cleared = stage.clear();
         match played {
             Err(Played::NotMounted(_)) if !self.in_namespace && cleared.is_ok() => {
@@ -132,7 +139,7 @@ impl Stage {
                         .map_err(|error| Fail::new(format!("{}: {error}", stage.folder.display())))?;
                     return Ok(stage);
                 }
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(Fail::new(format!("{}: {error}", folder.display()))),
             }
         }
@@ -140,7 +147,7 @@ impl Stage {
     }
 
     /// The command itself, under its name, for the shell's PATH.
-    fn furnish(&self) -> std::io::Result<()> {
+    fn furnish(&self) -> io::Result<()> {
         fs::create_dir(self.folder.join("bin"))?;
         std::os::unix::fs::symlink(std::env::current_exe()?, self.folder.join("bin/uo2cb"))
     }
@@ -159,18 +166,31 @@ impl Stage {
             .env_remove("UO2CB_MOUNT")
     }
 
-    fn shell(&self) -> std::io::Result<Shell> {
+    fn shell(&self) -> io::Result<Shell> {
         Shell::start(self.environment(&mut Command::new("/bin/sh")))
     }
 
-    /// Ends what may still run, and removes the folder.
+    /// Ends what may still run, and removes the folder. A daemon that an interruption caught starting or ending
+    /// may need a moment for that.
     fn clear(&self) -> Result<(), Fail> {
+        let deadline = Instant::now() + CLEAR;
+        loop {
+            match self.try_clear() {
+                Err(error) if Instant::now() > deadline => {
+                    return Err(Fail::new(format!("{}: not removed: {error}", self.folder.display())));
+                }
+                Err(_) => thread::sleep(Duration::from_millis(10)),
+                Ok(()) => return Ok(()),
+            }
+        }
+    }
+
+    fn try_clear(&self) -> io::Result<()> {
         let mount = self.folder.join("config");
         if mountpoint::ours(&mount) {
-            let exe = std::env::current_exe().unwrap_or_else(|_| "uo2cb".into());
             // Whether it went well is seen below.
             let _ = self
-                .environment(Command::new(exe).args([Path::new("umount"), &mount]))
+                .environment(Command::new(std::env::current_exe()?).args([Path::new("umount"), &mount]))
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
                 .stderr(Stdio::null())
@@ -178,18 +198,12 @@ impl Stage {
         }
         if mountpoint::ours(&mount) {
             // Never a removal through the mount.
-            mountpoint::detach(&mount)
-                .map_err(|error| Fail::new(format!("{}: not unmounted: {error}", mount.display())))?;
+            mountpoint::detach(&mount)?;
         }
-        // A daemon that has just ended may still be removing its socket.
-        let mut removed = fs::remove_dir_all(&self.folder);
-        if removed.is_err() && self.folder.exists() {
-            removed = fs::remove_dir_all(&self.folder);
-        }
-        match removed {
-            Err(error) if self.folder.exists() => {
-                Err(Fail::new(format!("{}: not removed: {error}", self.folder.display())))
-            }
+        match fs::remove_dir_all(&self.folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            // Not found is also what another has just removed.
+            _ if self.folder.exists() => Err(io::ErrorKind::DirectoryNotEmpty.into()),
             _ => Ok(()),
         }
     }
