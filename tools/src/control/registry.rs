@@ -27,6 +27,12 @@ impl Found {
         self.status.get("pid")?.as_u64()?.try_into().ok()
     }
 
+    /// Is one of its trees mounted here (a path without links)?
+    pub fn is_at(&self, dir: &Path) -> bool {
+        // As the status names it: bytes that are not UTF-8 do not go through JSON.
+        self.mounts().any(|mount| *mount.as_os_str() == *dir.to_string_lossy())
+    }
+
     /// Where its trees are mounted.
     pub fn mounts(&self) -> impl Iterator<Item = &Path> {
         let mounts = self.status.get("mounts").and_then(Value::as_object);
@@ -67,7 +73,9 @@ pub fn new_socket() -> io::Result<PathBuf> {
     let mut failure = io::Error::from(io::ErrorKind::NotFound);
     for dir in dirs() {
         match DirBuilder::new().mode(0o700).create(&dir) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => failure = error,
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                failure = io::Error::new(error.kind(), format!("{}: {error}", dir.display()));
+            }
             _ if !trusted(&dir) => {
                 let message = format!("{}: not a directory of mode 0700 of this user's", dir.display());
                 failure = io::Error::new(io::ErrorKind::PermissionDenied, message);
@@ -117,7 +125,7 @@ pub fn running() -> Vec<Found> {
 
 /// The process whose node is mounted on `dir` (a path without links), among this user's.
 pub fn mounted_by(dir: &Path) -> Option<u32> {
-    running().iter().find(|found| found.mounts().any(|mount| mount == dir)).and_then(Found::pid)
+    running().iter().find(|found| found.is_at(dir)).and_then(Found::pid)
 }
 
 /// The node mounted on `mount`; without that the only one that runs.
@@ -126,9 +134,9 @@ pub fn choose(mount: Option<&Path>) -> Result<Found, Failure> {
     if let Some(mount) = mount {
         let wanted =
             crate::mountpoint::canonical(mount).map_err(|error| Failure::Choice(error.to_string()))?;
-        return running.into_iter().find(|found| found.mounts().any(|mount| mount == wanted)).ok_or_else(
-            || Failure::Choice(format!("{}: no uo2cb of yours is mounted there", mount.display())),
-        );
+        return running.into_iter().find(|found| found.is_at(&wanted)).ok_or_else(|| {
+            Failure::Choice(format!("{}: no uo2cb of yours is mounted there", mount.display()))
+        });
     }
     match (running.pop(), running.is_empty()) {
         (Some(only), true) => Ok(only),
