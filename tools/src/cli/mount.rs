@@ -89,6 +89,9 @@ impl Mount {
             return background::child(|| self.start(), |started| run(started.node));
         }
         if !self.foreground {
+            // Told at once, whatever else a daemon might miss here.
+            mountpoint::canonical(&self.dir)?;
+            mountpoint::may_mount(self.allow_other)?;
             return background::start();
         }
         let started = self.start()?;
