@@ -9,6 +9,9 @@ use crate::values;
 impl Reference {
     /// False: it waits for the driver.
     pub(super) fn store(&mut self, request: u64, dir: &str, name: &'static str, value: &[u8]) -> Res<bool> {
+        if self.attribute(dir, name).is_none_or(|(_, mode, _)| mode & 0o222 == 0) {
+            return Err(Errno::EACCES);
+        }
         if self.dropping(dir) {
             return Err(Errno::ENOENT);
         }
