@@ -83,7 +83,7 @@ pub fn new_socket() -> io::Result<PathBuf> {
             _ => {
                 sockets(&dir).into_iter().for_each(|socket| drop(Client::connect(&socket)));
                 forget_logs(&dir);
-                return Ok(dir.join(format!("{}.sock", std::process::id())));
+                return Ok(vacant(&dir, std::process::id()));
             }
         }
     }
@@ -102,6 +102,18 @@ fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
         .collect();
     files.sort();
     files
+}
+
+/// A name that nobody has: in another PID name space somebody may have the same number.
+fn vacant(dir: &Path, pid: u32) -> PathBuf {
+    let mut path = dir.join(format!("{pid}.sock"));
+    for other in 2..100 {
+        if !path.exists() {
+            break;
+        }
+        path = dir.join(format!("{pid}-{other}.sock"));
+    }
+    path
 }
 
 /// Logs of ended nodes are kept to be read, the latest of them.
