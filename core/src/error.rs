@@ -399,3 +399,5 @@ impl fmt::Display for Refusal {
         write!(f, "{} ({})", self.rule(), self.errno())
     }
 }
+
+impl core::error::Error for Refusal {}

@@ -3,7 +3,8 @@
 use uo2cb_core::tree::{Answer, Op};
 use uo2cb_core::{Caller, Refusal, View};
 
-/// Takes the answer of a call, perhaps on another thread and much later.
+/// Takes the answer of a call, perhaps on another thread and much later. It must not call the [`Service`]: that
+/// may be in the middle of answering.
 pub type Respond = Box<dyn FnOnce(Result<Answer, Refusal>) + Send>;
 
 /// Carries out calls on trees.
