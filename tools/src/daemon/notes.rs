@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use serde_json::{Map, Value};
-use slog::{Drain, KV, Level, Logger, OwnedKVList, Record, debug, info, o, warn};
+use slog::{Discard, Drain, KV, Level, Logger, OwnedKVList, Record, debug, info, o, warn};
 use uo2cb_core::{Note, printable};
 
 use super::clock::{unix_now, utc};
@@ -50,7 +50,8 @@ pub enum LogTarget {
 #[derive(Clone)]
 pub(crate) struct Notes {
     logger: Logger,
-    queue: Sender<Job>,
+    /// None: nothing is written anywhere.
+    queue: Option<Sender<Job>>,
 }
 
 impl fmt::Debug for Notes {
@@ -67,17 +68,18 @@ enum Job {
 impl Notes {
     /// Opens the log; fails only when the system has no more threads.
     pub(crate) fn open(target: LogTarget, format: LogFormat) -> io::Result<Self> {
-        let (queue, jobs) = bounded(QUEUE);
-        let lost = Arc::new(AtomicU64::new(0));
-        let lines = Lines { queue: queue.clone(), format, lost: Arc::clone(&lost) };
         let out: Box<dyn Write + Send> = match target {
-            LogTarget::Discard => Box::new(io::sink()),
+            // No lines are made, and no thread is woken for each of them.
+            LogTarget::Discard => return Ok(Self { logger: Logger::root(Discard, o!()), queue: None }),
             LogTarget::Stderr => Box::new(io::stderr()),
             LogTarget::Stdout => Box::new(io::stdout()),
             LogTarget::File(file) => Box::new(file),
         };
+        let (queue, jobs) = bounded(QUEUE);
+        let lost = Arc::new(AtomicU64::new(0));
+        let lines = Lines { queue: queue.clone(), format, lost: Arc::clone(&lost) };
         thread::Builder::new().name("log".into()).spawn(move || write_lines(&jobs, out, format, &lost))?;
-        Ok(Self { logger: Logger::root(lines, o!()), queue })
+        Ok(Self { logger: Logger::root(lines, o!()), queue: Some(queue) })
     }
 
     /// A note of the stack.
@@ -101,8 +103,9 @@ impl Notes {
 
     /// Waits until all lines so far are written, but not longer than this.
     pub(crate) fn flush(&self, within: Duration) {
+        let Some(queue) = &self.queue else { return };
         let (done, written) = bounded(1);
-        if self.queue.try_send(Job::Flush(done)).is_ok() {
+        if queue.try_send(Job::Flush(done)).is_ok() {
             let _ = written.recv_timeout(within);
         }
     }
