@@ -98,9 +98,14 @@ impl Teller {
             }
             Change::Added { .. } => {}
             Change::Removed { parent, name, items } => {
+                // What rmdir or unlink was called on, their kernel counts as gone by itself.
+                let itself = items.first().filter(|_| own).copied();
                 // Attributes alone: this takes no lock, so it may be sent in the middle of a call.
                 for ino in self.known.of(items) {
-                    self.inode(ino);
+                    let object = inode::object(ino);
+                    if itself.is_none_or(|item| object != Object::Dir(item) && object != Object::Link(item)) {
+                        self.inode(ino);
+                    }
                 }
                 if !own {
                     let parent = inode::number(Object::Dir(*parent));
