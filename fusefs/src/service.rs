@@ -1,6 +1,6 @@
 //! What stands behind a mount.
 
-use uo2cb_core::tree::{Answer, Op};
+use uo2cb_core::tree::{Answer, Op, Tree};
 use uo2cb_core::{Caller, Refusal, View};
 
 /// Takes the answer of a call, perhaps on another thread and much later. It must not call the [`Service`]: that
@@ -12,4 +12,7 @@ pub trait Service: Send + Sync + 'static {
     /// Carries out one call. `respond` is called exactly once, at once or when the answer is known; the
     /// calling thread must not be held until then.
     fn call(&self, view: View, caller: Caller, op: Op<'_>, respond: Respond);
+
+    /// Shows a tree as it is at this moment; `look` must not call the service.
+    fn look(&self, view: View, look: &mut dyn FnMut(&Tree));
 }

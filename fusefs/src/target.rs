@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use uo2cb_core::tree::{Answer, Object, Op};
+use uo2cb_core::tree::{Object, Tree};
 use uo2cb_core::{Caller, Errno, ItemId, Refusal, View};
 
 use crate::caller::{Failure, Inside, Resolver, Step};
@@ -31,28 +31,14 @@ impl Targets {
 
     /// The directory above; the root is its own, as in the kernel's listing of a mount.
     pub(crate) fn parent(&self, ino: u64) -> u64 {
-        if inode::object(ino) == Object::Dir(ItemId::ROOT) {
-            return ino;
-        }
-        self.look_up(ino, b"..").map_or(ino, inode::number)
+        let above = self.look(|tree| tree.items().parent(inode::item(ino)));
+        above.map_or(ino, |dir| inode::number(Object::Dir(dir)))
     }
 
-    /// Calls that look are answered at once.
-    fn look(&self, op: Op<'_>) -> Option<Answer> {
-        let (sender, receiver) = std::sync::mpsc::sync_channel(1);
-        let respond = Box::new(move |result: Result<Answer, Refusal>| {
-            // The receiver is there: it is waited for below.
-            let _ = sender.send(result.ok());
-        });
-        self.service.call(self.view, Caller::default(), op, respond);
-        receiver.try_recv().ok().flatten()
-    }
-
-    fn look_up(&self, dir: u64, name: &[u8]) -> Option<Object> {
-        match self.look(Op::Lookup { dir: inode::item(dir), name })? {
-            Answer::Attr(attr) => Some(attr.object),
-            Answer::Done | Answer::Entries(_) | Answer::Text(_) | Answer::Stored(_) => None,
-        }
+    fn look<T>(&self, look: impl Fn(&Tree) -> Option<T>) -> Option<T> {
+        let mut found = None;
+        self.service.look(self.view, &mut |tree| found = look(tree));
+        found
     }
 }
 
@@ -69,7 +55,7 @@ impl Inside for Way<'_> {
         if uid == 0 {
             return true;
         }
-        let Some(Answer::Attr(attr)) = self.targets.look(Op::Stat(inode::object(dir))) else { return false };
+        let Some(attr) = self.targets.look(|tree| tree.attr(inode::object(dir)).ok()) else { return false };
         let (mode, owner) = (attr.meta.mode, attr.meta.owner);
         let (group, other) = (mode & 0o010 != 0, mode & 0o001 != 0);
         if uid == owner.uid {
@@ -82,15 +68,14 @@ impl Inside for Way<'_> {
     }
 
     fn step(&self, dir: u64, name: &[u8]) -> Step {
-        match self.targets.look_up(dir, name) {
-            None => Step::Missing,
-            Some(Object::Attribute(..)) => Step::File,
-            Some(object @ Object::Dir(_)) => Step::Directory(inode::number(object)),
-            Some(Object::Link(link)) => match self.targets.look(Op::Readlink(link)) {
-                Some(Answer::Text(body)) => Step::Link(body),
-                _ => Step::Missing,
-            },
-        }
+        let step = self.targets.look(|tree| {
+            Some(match tree.items().child(inode::item(dir), name)? {
+                Object::Attribute(..) => Step::File,
+                object @ Object::Dir(_) => Step::Directory(inode::number(object)),
+                Object::Link(link) => Step::Link(tree.items().link_body(link).ok()?),
+            })
+        });
+        step.unwrap_or(Step::Missing)
     }
 
     fn parent(&self, dir: u64) -> Option<u64> {

@@ -57,6 +57,10 @@ impl<S: Subsystem + Send + 'static> Service for TreeService<S> {
             respond(result);
         }
     }
+
+    fn look(&self, _: View, look: &mut dyn FnMut(&Tree)) {
+        look(&self.state.lock().0);
+    }
 }
 
 fn wall_clock() -> Duration {

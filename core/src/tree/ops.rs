@@ -312,13 +312,18 @@ impl Tree {
     }
 
     fn stat(&self, object: Object) -> Result<Answer, Refusal> {
+        self.attr(object).map(Answer::Attr)
+    }
+
+    /// What stat(2) shows of an object.
+    pub fn attr(&self, object: Object) -> Result<Attr, Refusal> {
         let meta = self.meta(object)?;
         let (nlink, size) = match object {
             Object::Dir(id) => (2 + self.items.dir(id)?.subdirs, 0),
             Object::Attribute(..) => (1, self.attribute_size),
             Object::Link(_) => (1, 0),
         };
-        Ok(Answer::Attr(Attr { object, meta, nlink, size }))
+        Ok(Attr { object, meta, nlink, size })
     }
 
     fn list(&self, dir: ItemId) -> Result<Answer, Refusal> {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use uo2cb_core::heartbeat::{Edge, Event, NodeName};
 use uo2cb_core::nodeman::Address;
-use uo2cb_core::tree::Op;
+use uo2cb_core::tree::{Op, Tree};
 use uo2cb_core::{
     Action, Caller, Config, ConsumerId, Engine, Errno, Input, Name, Now, Refusal, Reply, RequestId,
     Subscribe, View,
@@ -232,6 +232,11 @@ impl Monitor {
 impl Service for Monitor {
     fn call(&self, view: View, caller: Caller, op: Op<'_>, respond: Respond) {
         self.request(Some(view), view, caller, op, respond);
+    }
+
+    fn look(&self, view: View, look: &mut dyn FnMut(&Tree)) {
+        // Nothing goes in, so nothing comes out that would have to be carried out.
+        look(self.state.lock().engine.tree(view));
     }
 }
 
