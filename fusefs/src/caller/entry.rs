@@ -1,10 +1,11 @@
 //! The quick way to the mount for a target that begins with its path.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io;
 
@@ -15,19 +16,28 @@ use super::{ROOT, Resolver};
 /// `f_type` of sysfs, whose directories nobody can rename.
 const SYSFS: u64 = 0x6265_6572;
 
+/// `f_type` of ext4, xfs, btrfs, f2fs, tmpfs, ramfs and overlayfs: all that is renamed there is renamed through
+/// this very kernel, which says so.
+const LOCAL: [u64; 7] =
+    [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0x0102_1994, 0x8584_58f6, 0x794c_7630];
+
 /// What is known about the mount's path from the root of this process.
 ///
-/// Where every component is either itself a mount point or a directory of
-/// sysfs, as in `/sys/kernel/config`, nothing but a change of the mount table
-/// can make the path lead elsewhere, and the kernel reports such changes on a
-/// descriptor of mountinfo. Then no look at the path is needed at all. (It is
-/// in sysfs, too, where walking from the cache never works.)
+/// Only two things can make it lead elsewhere: a change of the mount table,
+/// which the kernel reports on a descriptor of mountinfo, and a component that
+/// is renamed or removed, which it reports through inotify, before the call
+/// that did it returns. One question to both is quicker than a look at the
+/// path. A component that is a mount point or a directory of sysfs, as in
+/// `/sys/kernel/config`, cannot be renamed and needs no watch. (It is in
+/// sysfs, too, where walking from the cache never works.)
 #[derive(Debug)]
 pub(super) struct Settled(Mutex<Watch>);
 
 #[derive(Debug)]
 struct Watch {
     table: Option<OwnedFd>,
+    /// Watches the components; none while there is nothing to watch.
+    renames: Option<OwnedFd>,
     known: Path,
 }
 
@@ -40,7 +50,7 @@ enum Path {
     Leads(u64),
     /// It does not lead to the mount, and will not before the mounts change.
     Astray,
-    /// Some component can be renamed.
+    /// Some component can be renamed without word of it.
     Unsettled,
 }
 
@@ -50,23 +60,23 @@ impl Settled {
         let table = rustix::fs::openat(proc, "self/mountinfo", flags, Mode::empty()).ok();
         // Without the table nothing is ever settled, which costs time only.
         let known = if table.is_some() { Path::Unknown } else { Path::Unsettled };
-        Self(Mutex::new(Watch { table, known }))
+        Self(Mutex::new(Watch { table, renames: None, known }))
     }
 }
 
 impl Watch {
-    /// Has the table changed since the last question?
+    /// Has anything changed since the last question?
     fn changed(&self) -> bool {
         let Some(table) = &self.table else {
             return true;
         };
-        let mut fds = [PollFd::new(table, PollFlags::PRI)];
+        let (renames, word) = match &self.renames {
+            Some(renames) => (renames, PollFlags::IN),
+            None => (table, PollFlags::PRI),
+        };
+        let mut fds = [PollFd::new(table, PollFlags::PRI), PollFd::new(renames, word)];
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-        match poll(&mut fds, Some(&now)) {
-            Ok(0) => false,
-            Ok(_) => fds[0].revents().intersects(PollFlags::PRI | PollFlags::ERR),
-            Err(_) => true,
-        }
+        poll(&mut fds, Some(&now)) != Ok(0)
     }
 }
 
@@ -123,7 +133,9 @@ impl Resolver {
         // Ask before looking, so that a change during the look is seen by the
         // next question.
         if watch.changed() || watch.known == Path::Unknown {
-            watch.known = self.look_along().unwrap_or(Path::Unknown);
+            // What the old one had to say is dealt with by looking.
+            watch.renames = None;
+            watch.known = self.look_along(&mut watch.renames).unwrap_or(Path::Unknown);
         }
         match watch.known {
             Path::Leads(mount) => Some(mount),
@@ -137,16 +149,24 @@ impl Resolver {
     }
 
     /// Walks the mount's path to see whether it is settled.
-    fn look_along(&self) -> io::Result<Path> {
+    fn look_along(&self, renames: &mut Option<OwnedFd>) -> io::Result<Path> {
         let mut names =
             self.mount_components().split(|&byte| byte == b'/').filter(|name| !name.is_empty()).peekable();
         let mut dir = place::open(&*self.root.fd, c".", OFlags::empty())?;
         while let Some(name) = names.next() {
             let next = place::open(&dir, name, OFlags::NOFOLLOW)?;
             let ident = Ident::of(&next)?;
-            let kept = || io::Result::Ok(u64::try_from(rustix::fs::fstatfs(&dir)?.f_type) == Ok(SYSFS));
-            if ident.kind != Kind::Directory || !(ident.mount_root || kept()?) {
+            if ident.kind != Kind::Directory {
                 return Ok(Path::Unsettled);
+            }
+            if !ident.mount_root && file_system(&dir)? != SYSFS {
+                if !LOCAL.contains(&file_system(&next)?) || watch(renames, &next).is_err() {
+                    return Ok(Path::Unsettled);
+                }
+                // It may have been renamed before it was watched.
+                if !Ident::of(place::open(&dir, name, OFlags::NOFOLLOW)?)?.same_place(&ident) {
+                    return Ok(Path::Unknown);
+                }
             }
             if ident.dev == self.mount.dev {
                 let at_root = ident.ino == ROOT && names.peek().is_none();
@@ -156,6 +176,21 @@ impl Resolver {
         }
         Ok(Path::Astray)
     }
+}
+
+fn file_system(dir: &OwnedFd) -> io::Result<u64> {
+    Ok(u64::try_from(rustix::fs::fstatfs(dir)?.f_type).unwrap_or(0))
+}
+
+/// Has it said when `dir` is renamed or removed.
+fn watch(renames: &mut Option<OwnedFd>, dir: &OwnedFd) -> io::Result<()> {
+    let flags = CreateFlags::CLOEXEC | CreateFlags::NONBLOCK;
+    let renames = match renames {
+        Some(renames) => renames,
+        None => renames.insert(inotify::init(flags)?),
+    };
+    let path = format!("/proc/self/fd/{}", dir.as_raw_fd());
+    inotify::add_watch(renames, path, WatchFlags::MOVE_SELF | WatchFlags::DELETE_SELF).map(drop)
 }
 
 /// The name of a thread's root below /proc.

@@ -187,3 +187,28 @@ fn threads_have_numbers_too() {
         });
     });
 }
+
+/// The quick way must hear of it when a directory on the way to the mount gets another name.
+#[test]
+fn a_directory_on_the_way_is_renamed() {
+    let served = Served::new();
+    let resolver = served.resolver.get().unwrap();
+    let above = served.mount.parent().unwrap();
+    let other = above.with_extension("renamed");
+    let ask = |path: &[u8]| resolver.resolve(std::process::id(), path, &Tree);
+    let (here, there) = (join(&served.mount, b"/cluster"), join(&other.join("mount"), b"/cluster"));
+    for _ in 0..2 {
+        assert!(resolver.is_settled());
+        assert_eq!(ask(&here), Ok(CLUSTER));
+        assert_eq!(ask(&there), Err(Failure::Missing));
+        std::fs::rename(above, &other).unwrap();
+        let asked = (ask(&here), ask(&there));
+        // Something else under the old name is not taken for the mount.
+        std::fs::create_dir_all(above.join("mount/cluster")).unwrap();
+        let covered = ask(&here);
+        std::fs::remove_dir_all(above).unwrap();
+        std::fs::rename(&other, above).unwrap();
+        assert_eq!(asked, (Err(Failure::Missing), Ok(CLUSTER)));
+        assert_eq!(covered, Err(Failure::OutsideDirectory));
+    }
+}
