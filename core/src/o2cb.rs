@@ -95,8 +95,12 @@ impl Stack {
         let Context { now, caller, request, .. } = *cx;
         let at = Surroundings { layer, nodes: &self.nodes, now, caller, request, wants: &mut wants };
         let result = call(method, at)?;
-        let queued: Vec<_> = self.heartbeat.layer.delivery.queued_from(events).cloned().collect();
-        queued.into_iter().for_each(|event| self.note(Note::Event(event)));
+        for event in self.heartbeat.layer.delivery.queued_from(events) {
+            let note = Note::Event(event.clone());
+            if self.logmask.shows(note.subject()) {
+                self.actions.push(Action::Note(note));
+            }
+        }
         for want in wants {
             match want {
                 Want::OpenDevice { request, descriptor, .. } => {

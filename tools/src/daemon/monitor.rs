@@ -6,7 +6,7 @@
 //! channel, a log line goes to a queue. Nothing that is called from in here may enter again.
 
 use std::cell::Cell;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -39,8 +39,8 @@ struct State {
     engine: Engine,
     next_request: u64,
     next_consumer: u64,
-    waiting: HashMap<RequestId, Waiting>,
-    consumers: HashMap<ConsumerId, Box<dyn Consumer>>,
+    waiting: BTreeMap<RequestId, Waiting>,
+    consumers: BTreeMap<ConsumerId, Box<dyn Consumer>>,
     views: Vec<(View, Mounted)>,
     listener: Option<Listener>,
 }
@@ -111,8 +111,8 @@ impl Monitor {
             engine: Engine::new(config, clock.now()),
             next_request: 0,
             next_consumer: 0,
-            waiting: HashMap::new(),
-            consumers: HashMap::new(),
+            waiting: BTreeMap::new(),
+            consumers: BTreeMap::new(),
             views: Vec::new(),
             listener: None,
         };
@@ -327,7 +327,7 @@ impl State {
 
     fn stop(&mut self, notes: &Notes) {
         self.listener = None;
-        for (_, consumer) in self.consumers.drain() {
+        for consumer in std::mem::take(&mut self.consumers).into_values() {
             consumer.end(End::Stopping);
         }
         if !self.waiting.is_empty() {
