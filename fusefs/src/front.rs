@@ -12,7 +12,7 @@ use fuser::{
     LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty,
     ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
-use uo2cb_core::tree::{Answer, Attr, Forbidden, Object, Op, SetAttr};
+use uo2cb_core::tree::{Answer, Attr, Forbidden, Object, Op, SetAttr, Tree};
 use uo2cb_core::{Refusal, View};
 
 use crate::cache::{Known, Teller, time_to_live};
@@ -79,7 +79,18 @@ impl Front {
         self.service.call(self.view, caller(request), op, respond);
     }
 
-    /// A call whose answer is a new or found entry.
+    /// Answers from the tree as it is, before anything changes it: what the kernel caches must be no older
+    /// than word of a change that it has had.
+    fn answer<R>(&self, reply: R, answer: impl FnOnce(&Tree, &Shared, R)) {
+        let mut once = Some((reply, answer));
+        self.service.look(self.view, &mut |tree| {
+            if let Some((reply, answer)) = once.take() {
+                answer(tree, &self.shared, reply);
+            }
+        });
+    }
+
+    /// A call whose answer is a new entry.
     fn entry(&self, request: &Request, op: Op<'_>, reply: ReplyEntry) {
         self.call(request, op, move |shared, result| match result {
             Ok(Answer::Attr(attr)) => {
@@ -129,23 +140,30 @@ impl Filesystem for Front {
         Ok(())
     }
 
-    fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        self.entry(request, Op::Lookup { dir: inode::item(parent.0), name: name.as_bytes() }, reply);
+    fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        self.shared.count();
+        self.answer(reply, |tree, shared, reply| match tree.find(inode::item(parent.0), name.as_bytes()) {
+            Ok(attr) => {
+                shared.known.looked_up(&attr);
+                reply.entry(&shared.ttl, &shared.file_attr(&attr), Generation(0));
+            }
+            Err(refusal) => reply.error(errno(refusal)),
+        });
     }
 
     fn forget(&self, _: &Request, ino: INodeNo, lookups: u64) {
         self.shared.known.forget(ino.0, lookups);
     }
 
-    fn getattr(&self, request: &Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
-        self.call(request, Op::Stat(inode::object(ino.0)), move |shared, result| {
-            let removed = |refusal| match refusal {
-                Refusal::Gone => shared.known.removed(ino.0).map(Answer::Attr).ok_or(refusal),
+    fn getattr(&self, _: &Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
+        self.shared.count();
+        self.answer(reply, |tree, shared, reply| {
+            let attr = tree.attr(inode::object(ino.0)).or_else(|refusal| match refusal {
+                Refusal::Gone => shared.known.removed(ino.0).ok_or(refusal),
                 _ => Err(refusal),
-            };
-            match result.or_else(removed) {
-                Ok(Answer::Attr(attr)) => reply.attr(&shared.ttl, &shared.file_attr(&attr)),
-                Ok(_) => reply.error(Errno::EIO),
+            });
+            match attr {
+                Ok(attr) => reply.attr(&shared.ttl, &shared.file_attr(&attr)),
                 Err(refusal) => reply.error(errno(refusal)),
             }
         });

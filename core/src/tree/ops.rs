@@ -214,10 +214,15 @@ const STORE_MAX: usize = 4095;
 const SIZE_MAX: u64 = (1 << 31) - 1;
 
 impl Tree {
+    /// [`Op::Lookup`] as a question to a tree that does not change.
+    pub fn find(&self, dir: ItemId, name: &[u8]) -> Result<Attr, Refusal> {
+        self.lookup(dir, name).and_then(|object| self.attr(object))
+    }
+
     /// Carries out one call.
     pub fn apply(&mut self, subsystem: &mut dyn Subsystem, asked: Asked, op: &Op<'_>) -> Outcome {
         Outcome::Ready(match *op {
-            Op::Lookup { dir, name } => self.lookup(dir, name).and_then(|object| self.stat(object)),
+            Op::Lookup { dir, name } => self.find(dir, name).map(Answer::Attr),
             Op::Stat(object) => self.stat(object),
             Op::List(dir) => self.list(dir),
             Op::Open { item, attribute, read, write, truncate } => {
