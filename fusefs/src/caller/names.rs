@@ -20,17 +20,20 @@ impl<'a> Names<'a> {
     }
 
     /// The next component; never empty.
-    pub(super) fn next(&mut self) -> Option<Vec<u8>> {
+    pub(super) fn next(&mut self) -> Option<Cow<'a, [u8]>> {
         while let Some((text, walked)) = self.texts.last_mut() {
             let rest = &text[*walked..];
             let Some(start) = rest.iter().position(|&byte| byte != b'/') else {
                 self.texts.pop();
                 continue;
             };
-            let rest = &rest[start..];
-            let length = rest.iter().position(|&byte| byte == b'/').unwrap_or(rest.len());
-            *walked += start + length;
-            return Some(rest[..length].to_vec());
+            let start = *walked + start;
+            let length = text[start..].iter().position(|&byte| byte == b'/').unwrap_or(text.len() - start);
+            *walked = start + length;
+            return Some(match text {
+                Cow::Borrowed(text) => Cow::Borrowed(&text[start..start + length]),
+                Cow::Owned(text) => Cow::Owned(text[start..start + length].to_vec()),
+            });
         }
         None
     }
@@ -38,10 +41,12 @@ impl<'a> Names<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::Names;
 
     fn all(mut names: Names<'_>) -> Vec<Vec<u8>> {
-        std::iter::from_fn(|| names.next()).collect()
+        std::iter::from_fn(|| names.next()).map(Cow::into_owned).collect()
     }
 
     #[test]

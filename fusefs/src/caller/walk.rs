@@ -79,7 +79,7 @@ impl<'a> Walk<'a> {
                 Place::Inside(dir, _) if !self.inside.may_search(dir) => return Err(Failure::Denied),
                 Place::Inside(..) | Place::Outside(_) => {}
             }
-            place = match (name.as_slice(), place) {
+            place = match (&*name, place) {
                 (b".", place) => place,
                 (b"..", place) => self.up(place)?,
                 (name, place) => match self.step(&place, name)? {
