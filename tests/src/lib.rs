@@ -6,6 +6,7 @@
 pub mod compare;
 pub mod generate;
 pub mod guest;
+pub mod hammer;
 pub mod judge;
 pub mod list;
 pub mod mount;

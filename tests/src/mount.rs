@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::guest::Error;
-use crate::program::{self, target_dir};
+use crate::program;
 
 const START: Duration = Duration::from_secs(10);
 const STOP: Duration = Duration::from_secs(5);
@@ -32,14 +32,7 @@ impl Mount {
     /// # Errors
     /// The daemon cannot be built or started, or shows no tree in time.
     pub fn mainline() -> Result<Self, Error> {
-        let program = match std::env::var_os("UO2CB") {
-            Some(path) => path.into(),
-            None => {
-                program::build("uo2cb", "uo2cb")?;
-                target_dir()?.join("debug/uo2cb")
-            }
-        };
-        let mut server = Command::new(program);
+        let mut server = Command::new(program::uo2cb()?);
         server.arg("mount");
         Self::start(server, &["--mainline", "--foreground", "--allow-other"])
     }

@@ -32,6 +32,18 @@ pub fn probe() -> Result<PathBuf, Error> {
     Ok(target_dir()?.join(TRIPLE).join("release/probe"))
 }
 
+/// The daemon, built if it is missing or old; the variable `UO2CB` names another one.
+///
+/// # Errors
+/// The build failed.
+pub fn uo2cb() -> Result<PathBuf, Error> {
+    if let Some(path) = std::env::var_os("UO2CB") {
+        return Ok(path.into());
+    }
+    build("uo2cb", "uo2cb")?;
+    Ok(target_dir()?.join("debug/uo2cb"))
+}
+
 /// Builds another program of this workspace.
 pub(crate) fn build(package: &str, program: &str) -> Result<(), Error> {
     output(&mut cargo(package, program)?).map(drop)

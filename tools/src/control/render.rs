@@ -50,7 +50,7 @@ pub(super) fn error(message: &str) -> Value {
     json!({"error": {"message": message}})
 }
 
-pub(super) fn status(status: &Status, info: &Info) -> Value {
+pub(super) fn status(status: &Status, waiting: usize, info: &Info) -> Value {
     let since = |(node, since): &(NodeName, Duration)| json!({"name": node.name.to_string(), "num": node.num.get(), "since": utc(*since)});
     let cluster = status.cluster.as_ref().map(|cluster| {
         let nodes: Vec<_> = cluster
@@ -100,5 +100,6 @@ pub(super) fn status(status: &Status, info: &Info) -> Value {
         "cluster": cluster,
         "regions": regions,
         "consumers": status.consumers,
+        "waiting": waiting,
     }})
 }

@@ -1,0 +1,31 @@
+//! The daemon is killed while processes hammer it.
+
+use std::time::Duration;
+
+use crate::crowd::{Crowd, End};
+use crate::events::Watcher;
+use crate::world::{World, can_mount};
+
+#[test]
+fn nobody_hangs_when_the_daemon_is_killed_and_the_next_one_starts_empty() {
+    if !can_mount() {
+        return;
+    }
+    let mut world = World::new();
+    for seed in 0..3 {
+        let watcher = Watcher::start(world.client());
+        let mut crowd = Crowd::start(world.root(), 8, seed);
+        crowd.work(Duration::from_secs(1), &watcher);
+        world.kill();
+        crowd.wait(None);
+        for end in crowd.ends() {
+            let Some(End::Gone(error)) = end else { panic!("ended: {end:?}") };
+            assert!(["NOTCONN", "CONNABORTED", "NOENT"].contains(&error.as_str()), "{error}");
+        }
+        world.again();
+        let names: Vec<_> =
+            std::fs::read_dir(world.at("cluster")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, ["heartbeat_available_modes", "heartbeat_mode"]);
+        world.fill();
+    }
+}

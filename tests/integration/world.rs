@@ -1,0 +1,142 @@
+//! A daemon with a folder for its mount, its control socket and its log; nothing of it is left after the drop.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use uo2cb::control::Client;
+use uo2cb_tests::program;
+
+/// How long anything may take that must not hang.
+pub(crate) const SOON: Duration = Duration::from_secs(10);
+
+pub(crate) struct World {
+    folder: TempDir,
+    daemon: Child,
+}
+
+/// Asks again and again until there is an answer.
+#[track_caller]
+pub(crate) fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + SOON;
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "{what}: not in time");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Whether trees can be mounted here; says so where not.
+pub(crate) fn can_mount() -> bool {
+    let able = uo2cb::mountpoint::may_mount(false);
+    if let Err(why) = &able {
+        eprintln!("not tested here: {why}");
+    }
+    able.is_ok()
+}
+
+impl World {
+    /// Mounts with the method `user`: cluster c with node s1 (its number is 200) and the region `shared`.
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("config")).unwrap();
+        let daemon = spawn(folder.path());
+        let mut world = Self { folder, daemon };
+        world.mounted();
+        world.fill();
+        world
+    }
+
+    /// What a new one has.
+    pub(crate) fn fill(&self) {
+        for dir in ["c", "c/node/s1", "c/heartbeat/shared"] {
+            fs::create_dir(self.at("cluster").join(dir)).unwrap();
+        }
+        for (attribute, value) in [("ipv4_address", "10.0.1.1"), ("ipv4_port", "7777"), ("num", "200")] {
+            fs::write(self.at("cluster/c/node/s1").join(attribute), value).unwrap();
+        }
+    }
+
+    fn mounted(&mut self) {
+        until("mounted", || {
+            assert_eq!(self.daemon.try_wait().unwrap(), None, "the daemon ended at once");
+            // Not the tree: what a killed daemon leaves still answers from the kernel's cache.
+            self.socket().exists().then_some(())
+        });
+    }
+
+    /// Another daemon on the same folder.
+    pub(crate) fn again(&mut self) {
+        self.daemon = spawn(self.folder.path());
+        self.mounted();
+    }
+
+    pub(crate) fn root(&self) -> PathBuf {
+        self.folder.path().join("config")
+    }
+
+    /// A folder beside the mount.
+    pub(crate) fn outside(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn at(&self, path: &str) -> PathBuf {
+        self.root().join(path)
+    }
+
+    /// Its end in mid-work.
+    pub(crate) fn kill(&mut self) {
+        self.daemon.kill().unwrap();
+        self.daemon.wait().unwrap();
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::connect(&self.socket()).unwrap()
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join(format!("run/{}.sock", self.daemon.id()))
+    }
+
+    /// Its resident memory in KiB.
+    pub(crate) fn memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.daemon.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+}
+
+fn spawn(folder: &Path) -> Child {
+    Command::new(program::uo2cb().unwrap())
+        .args(["mount", "config", "--foreground", "--heartbeat-mode", "user", "--log", "log"])
+        .args(rustix::process::geteuid().is_root().then_some("--allow-other"))
+        .current_dir(folder)
+        .env("UO2CB_RUNTIME_DIR", folder.join("run"))
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // What fails here has happened already.
+        if let Some(pid) = Pid::from_raw(self.daemon.id() as i32) {
+            if self.daemon.try_wait().is_ok_and(|status| status.is_none()) {
+                let _ = kill_process(pid, Signal::TERM);
+            }
+        }
+        let deadline = Instant::now() + SOON;
+        while self.daemon.try_wait().is_ok_and(|status| status.is_none()) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let _ = self.daemon.kill();
+        let _ = self.daemon.wait();
+        let root = self.root();
+        while uo2cb::mountpoint::ours(&root) && uo2cb::mountpoint::detach(&root).is_ok() {}
+    }
+}
