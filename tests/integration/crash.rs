@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use rustix::io::Errno;
+
 use crate::crowd::{Crowd, End};
 use crate::events::Watcher;
 use crate::world::{World, can_mount};
@@ -20,7 +22,7 @@ fn nobody_hangs_when_the_daemon_is_killed_and_the_next_one_starts_empty() {
         crowd.wait(None);
         for end in crowd.ends() {
             let Some(End::Gone(error)) = end else { panic!("ended: {end:?}") };
-            assert!(["NOTCONN", "CONNABORTED", "NOENT"].contains(&error.as_str()), "{error}");
+            assert!([Errno::NOTCONN, Errno::CONNABORTED, Errno::NOENT].contains(&error), "{error}");
         }
         world.again();
         let names: Vec<_> =

@@ -7,6 +7,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use uo2cb_tests::hammer::is_below;
 use uo2cb_tests::rng::Rng;
 
@@ -20,7 +21,7 @@ const CALL: Duration = Duration::from_secs(3);
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum End {
     /// Told that the server is gone.
-    Gone(String),
+    Gone(Errno),
     /// Asked to.
     Asked,
 }
@@ -205,7 +206,7 @@ impl Crowd {
             }
             "found" => drop(worker.have.insert(rest.to_owned())),
             "looked" => worker.calls = rest.parse().unwrap(),
-            "gone" => worker.ended = Some(End::Gone(rest.to_owned())),
+            "gone" => worker.ended = Some(End::Gone(Errno::from_raw_os_error(rest.parse().unwrap()))),
             "end" => {
                 let (calls, slowest) = rest.split_once(' ').unwrap();
                 worker.calls = calls.parse().unwrap();

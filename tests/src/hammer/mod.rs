@@ -6,7 +6,7 @@
 //! name a killed process was about to change. A process in its place is told: on standard input come lines
 //! `have NAME` and at most one `cut NAME`, then `go`. It looks whether that is what is there.
 //!
-//! Other lines: `looked N` (calls so far), `gone ERROR` (the server is, and so is this process), `wrong TEXT`,
+//! Other lines: `looked N` (calls so far), `gone ERRNO` (the server is, and so is this process), `wrong TEXT`,
 //! and at the end of standard input `end CALLS SLOWEST-MICROSECONDS`.
 
 mod calls;
@@ -59,7 +59,7 @@ pub fn main(mut args: impl Iterator<Item = String>) -> ExitCode {
     let mut hammer = Hammer { root, number, rng: Rng::new(seed), have, calls: 0, slowest: Duration::ZERO };
     match hammer.run() {
         Ok(()) => say(&format!("end {} {}", hammer.calls, hammer.slowest.as_micros())),
-        Err(Stop::Gone(errno)) => say(&format!("gone {errno:?}")),
+        Err(Stop::Gone(errno)) => say(&format!("gone {}", errno.raw_os_error())),
         Err(Stop::Wrong(text)) => {
             say(&format!("wrong {text}"));
             return ExitCode::FAILURE;
