@@ -206,18 +206,22 @@ impl Monitor {
 
     /// One input, all its actions.
     fn enter<T>(&self, work: impl FnOnce(&mut State, Now) -> T) -> T {
+        self.hold(|state| {
+            let done = work(state, self.clock.now());
+            state.carry_out(self);
+            self.timer.set(state.engine.poll_timeout());
+            done
+        })
+    }
+
+    /// The state, for this thread alone.
+    fn hold<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
         // A second entry by the same thread would wait for itself.
         if INSIDE.replace(true) {
             crash::end(&self.notes, "the monitor was entered from within: a fault of this program");
         }
         let mut state = self.state.lock();
-        let done = catch_unwind(AssertUnwindSafe(|| {
-            let done = work(&mut state, self.clock.now());
-            state.carry_out(self);
-            self.timer.set(state.engine.poll_timeout());
-            done
-        }));
-        match done {
+        match catch_unwind(AssertUnwindSafe(|| work(&mut state))) {
             Ok(done) => {
                 drop(state);
                 INSIDE.set(false);
@@ -236,7 +240,7 @@ impl Service for Monitor {
 
     fn look(&self, view: View, look: &mut dyn FnMut(&Tree)) {
         // Nothing goes in, so nothing comes out that would have to be carried out.
-        look(self.state.lock().engine.tree(view));
+        self.hold(|state| look(state.engine.tree(view)));
     }
 }
 
