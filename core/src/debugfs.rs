@@ -6,7 +6,7 @@ use crate::error::Refusal;
 use crate::ids::ItemId;
 use crate::o2cb::Stack;
 use crate::text::line;
-use crate::time::Now;
+use crate::time::{Instant, Now};
 use crate::tree::{Attribute, Kind, Made, Tree};
 
 const fn file(name: &'static str) -> Attribute {
@@ -42,16 +42,27 @@ pub(crate) fn owns(kind: &'static Kind) -> bool {
     kind.is(&O2HB) || kind.is(&REGION)
 }
 
-pub(crate) fn show(stack: &Stack, item: ItemId, attribute: usize, out: &mut Vec<u8>) -> Result<(), Refusal> {
+pub(crate) fn show(
+    stack: &Stack,
+    now: Instant,
+    item: ItemId,
+    attribute: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), Refusal> {
     let method = stack.heartbeat.active().ok_or(Refusal::Gone)?;
     let region = stack.debug_regions.get(&item).copied();
+    let sets = method.region_sets();
     match (region, attribute) {
         (_, 0) => line(out, method.fill_node_map(region)),
-        // Region sets are of global disk heartbeat, which has none yet.
-        (None, _) => line(out, ""),
+        (None, 1) => line(out, sets.live),
+        (None, 2) => line(out, sets.quorum),
+        (None, _) => line(out, sets.failed),
         (Some(region), 1) => line(out, method.region_num(region)),
-        (Some(_), 2) => line(out, 0),
-        (Some(region), _) => line(out, u8::from(stack.heartbeat.layer.delivery.holds(region))),
+        (Some(region), 2) => line(out, method.elapsed(region, now).as_millis()),
+        (Some(region), _) => {
+            let held = || stack.heartbeat.layer.delivery.holds(region);
+            line(out, u8::from(method.pinned(region).unwrap_or_else(held)));
+        }
     }
     Ok(())
 }

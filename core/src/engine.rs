@@ -5,15 +5,15 @@
 mod tests;
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use crate::error::{Errno, Refusal};
 use crate::event::{Action, Input, Reply, Subscribe, Up, View};
-use crate::heartbeat::{Disk, NodeName, Scope, Step, User};
+use crate::heartbeat::{Disk, DiskResult, FenceReason, Method, NodeName, Scope, Step, Surroundings, User};
 use crate::ids::{Caller, ConsumerId, ItemId, RequestId};
 use crate::note::Note;
-use crate::o2cb::{self, Stack, Waiting};
+use crate::o2cb::{self, End, Stack, Waiting};
 use crate::status::{ClusterStatus, NodeStatus, RegionStatus, Status};
 use crate::time::{Instant, Now};
 use crate::tree::{Asked, Described, Object, Op, Outcome, Owner, Tree};
@@ -46,11 +46,15 @@ pub struct Engine {
     o2hb: ItemId,
     stack: Stack,
     actions: VecDeque<Action>,
-    /// Answers that wait until all events below this number are delivered.
-    held: VecDeque<(u64, RequestId, Result<Reply, Refusal>)>,
-    /// What each consumer pins.
-    pins: BTreeMap<ConsumerId, Vec<ItemId>>,
+    /// Answers that wait until all events below this number are delivered, and until no disk is needed.
+    held: Vec<(u64, RequestId, Result<Reply, Refusal>)>,
+    /// Removals whose region still writes its last block.
+    stopping: BTreeSet<RequestId>,
+    /// The region that each consumer holds, and the local node that it pins.
+    pins: BTreeMap<ConsumerId, (ItemId, ItemId)>,
     stopped: bool,
+    /// Stopped, and nothing more is to come.
+    ended: bool,
 }
 
 impl Engine {
@@ -63,9 +67,11 @@ impl Engine {
             o2hb: ItemId::ROOT,
             stack: Stack::default(),
             actions: VecDeque::new(),
-            held: VecDeque::new(),
+            held: Vec::new(),
+            stopping: BTreeSet::new(),
             pins: BTreeMap::new(),
             stopped: false,
+            ended: false,
         };
         engine.stack.heartbeat.register(Box::new(Disk::default()));
         if !config.mainline {
@@ -86,6 +92,7 @@ impl Engine {
 
     /// Takes an input.
     pub fn handle(&mut self, now: Now, input: Input<'_>) {
+        self.time(now);
         match input {
             Input::Tree { request, caller, view, op } => self.call(now, request, caller, view, &op),
             Input::Cancel(request) => {
@@ -103,31 +110,36 @@ impl Engine {
                     self.settle(now, None);
                     self.reply(request, Err(refusal));
                 }
+                self.stopping.remove(&request);
+                self.method(now, |method, at| method.cancel(at, request));
             }
             Input::Listening { request, result } => self.listening(now, request, result),
-            Input::DeviceOpened { request, result } => {
-                // The disk heartbeat itself comes with its own change; until then this is the end of the way.
-                self.finish(now, request, result.and(Err(Refusal::NoDiskHeartbeat)));
-            }
-            Input::Subscribe(wish) => self.subscribe(&wish),
-            Input::Unsubscribe(consumer) => self.unsubscribe(consumer),
+            Input::DiskOpened { disk, result } => self.disk(now, disk, DiskResult::Opened(result)),
+            Input::DiskRead { disk, op, result } => self.disk(now, disk, DiskResult::Read(op, result)),
+            Input::DiskWritten { disk, op, result } => self.disk(now, disk, DiskResult::Written(op, result)),
+            Input::Subscribe(wish) => self.subscribe(now, &wish),
+            Input::Unsubscribe(consumer) => self.unsubscribe(now, consumer),
             Input::Delivered { consumer, event } => {
                 self.stack.heartbeat.layer.delivery.done(consumer, event);
             }
             Input::Shutdown if self.stopped => {}
             Input::Shutdown => self.shut_down(now),
         }
-        self.pump(now.mono);
+        self.pump(now);
     }
 
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Now) {
-        self.pump(now.mono);
+        self.time(now);
+        self.pump(now);
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is wanted next.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.stack.heartbeat.layer.delivery.next_timeout()
+        match (self.stack.heartbeat.layer.delivery.next_timeout(), self.stack.heartbeat.next_timeout()) {
+            (Some(delivery), Some(method)) => Some(delivery.min(method)),
+            (delivery, method) => delivery.or(method),
+        }
     }
 
     /// The next thing to do.
@@ -221,6 +233,64 @@ impl Engine {
             let changes = tree.take_changes();
             self.actions.extend(changes.into_iter().map(|change| Action::Changed { view, request, change }));
         }
+        for end in core::mem::take(&mut self.stack.ends) {
+            self.end(now, end);
+        }
+    }
+
+    /// The active method's timeouts, before anything else: who was paused too long must not act as if not.
+    fn time(&mut self, now: Now) {
+        if self.stack.heartbeat.next_timeout().is_some_and(|due| due <= now.mono) {
+            self.method(now, |method, at| method.timeout(at));
+        }
+    }
+
+    fn disk(&mut self, now: Now, disk: ItemId, result: DiskResult<'_>) {
+        self.method(now, |method, at| method.disk(at, disk, result));
+    }
+
+    /// Something happens to the active method that is nobody's call.
+    fn method(&mut self, now: Now, call: impl FnOnce(&mut dyn Method, Surroundings<'_>)) {
+        let asked = Asked { now, caller: Caller::default(), request: RequestId(0) };
+        // Without a method nothing beats and nobody waits.
+        let _ = self.stack.method(asked, |method, at| {
+            call(method, at);
+            Ok(())
+        });
+        self.settle(now, None);
+    }
+
+    /// What a method wants of the trees and of those who wait.
+    fn end(&mut self, now: Now, end: End) {
+        match end {
+            End::Store(request, result) => self.finish(now, request, result),
+            End::Stopping(request) => {
+                self.stopping.insert(request);
+            }
+            End::Stopped(request) => {
+                self.stopping.remove(&request);
+            }
+            // Who is going away cannot be pinned, and need not be.
+            End::Pin(item) => drop(self.config.depend(item)),
+            End::Unpin(item) => self.config.undepend(item),
+            End::Fence(reason) => self.fence(reason),
+        }
+    }
+
+    /// This node goes: nothing is written any more, and the driver hears of it before all else.
+    fn fence(&mut self, reason: FenceReason) {
+        if self.ended {
+            return;
+        }
+        (self.stopped, self.ended) = (true, true);
+        let mut wants = Vec::new();
+        if let Some((method, _)) = self.stack.heartbeat.active_mut() {
+            method.stop_uncleanly(&mut wants);
+        }
+        let method = self.stack.nodes.cluster().map(|cluster| cluster.fence_method).unwrap_or_default();
+        self.actions.retain(|action| !matches!(action, Action::WriteDisk { .. }));
+        self.actions.push_front(Action::Fence { method, reason: reason.clone() });
+        self.actions.push_front(Action::Note(Note::Fence(reason)));
     }
 
     fn show_region(&mut self, now: Now, id: ItemId, made: bool) {
@@ -277,23 +347,19 @@ impl Engine {
     /// Answers a call; if events were queued since `events`, only behind them.
     fn answer(&mut self, events: u64, request: RequestId, result: Result<Reply, Refusal>) {
         let queued = self.stack.heartbeat.layer.delivery.next_number();
-        if queued > events {
-            self.held.push_back((queued, request, result));
+        if queued > events || self.stopping.contains(&request) {
+            self.held.push((queued, request, result));
         } else {
             self.reply(request, result);
         }
     }
 
-    fn subscribe(&mut self, wish: &Subscribe<'_>) {
-        match self.pins_for(wish.region) {
-            Ok((scope, pins)) => {
-                let region = match scope {
-                    Scope::Region(region) => Some(region),
-                    Scope::Everything => None,
-                };
+    fn subscribe(&mut self, now: Now, wish: &Subscribe<'_>) {
+        match self.hold(now, wish) {
+            Ok(region) => {
+                let scope = region.map_or(Scope::Everything, Scope::Region);
                 let delivery = &mut self.stack.heartbeat.layer.delivery;
                 delivery.register(wish.consumer, scope, wish.edge, wish.priority, wish.patience);
-                self.pins.entry(wish.consumer).or_default().extend(pins);
                 self.reply(wish.request, Ok(Reply::Subscribed(self.up(region))));
             }
             Err(refusal) => {
@@ -305,37 +371,40 @@ impl Engine {
         }
     }
 
-    /// A consumer of one region pins that region and the local node.
-    fn pins_for(&mut self, region: Option<&[u8]>) -> Result<(Scope, Vec<ItemId>), Refusal> {
+    /// A consumer of one region pins what the method says, and the local node.
+    fn hold(&mut self, now: Now, wish: &Subscribe<'_>) -> Result<Option<ItemId>, Refusal> {
         if self.stopped {
             return Err(Refusal::ShuttingDown);
         }
-        let Some(name) = region else { return Ok((Scope::Everything, Vec::new())) };
+        let Some(name) = wish.region else { return Ok(None) };
         let region = self.stack.heartbeat.layer.by_name(name).ok_or(Refusal::NoSuchRegion)?.id;
         let cluster = self.stack.nodes.cluster();
         let local = cluster.and_then(|cluster| cluster.local()).ok_or(Refusal::NoLocalNode)?.id;
+        // Asked of both before either is pinned for good.
         self.config.depend(region)?;
-        if let Err(refusal) = self.config.depend(local) {
-            self.config.undepend(region);
-            return Err(refusal);
-        }
-        Ok((Scope::Region(region), Vec::from([region, local])))
+        let pinned = self.config.depend(local);
+        self.config.undepend(region);
+        pinned?;
+        self.method(now, |method, at| method.hold(at, region));
+        self.pins.insert(wish.consumer, (region, local));
+        Ok(Some(region))
     }
 
-    fn unsubscribe(&mut self, consumer: ConsumerId) {
+    fn unsubscribe(&mut self, now: Now, consumer: ConsumerId) {
         self.stack.heartbeat.layer.delivery.unregister(consumer);
-        for item in self.pins.remove(&consumer).unwrap_or_default() {
-            self.config.undepend(item);
+        if let Some((region, local)) = self.pins.remove(&consumer) {
+            self.config.undepend(local);
+            self.method(now, |method, at| method.release(at, region));
         }
     }
 
     /// Lets events run as far as they can, and answers those who waited for them.
-    fn pump(&mut self, now: Instant) {
-        while let Some(step) = self.stack.heartbeat.layer.delivery.step(now) {
+    fn pump(&mut self, now: Now) {
+        while let Some(step) = self.stack.heartbeat.layer.delivery.step(now.mono) {
             match step {
                 Step::Deliver(consumer, event) => self.actions.push_back(Action::Deliver { consumer, event }),
                 Step::Expelled(consumer, event) => {
-                    self.unsubscribe(consumer);
+                    self.unsubscribe(now, consumer);
                     self.stack.note(Note::Expelled(consumer, event));
                     self.actions.extend(self.stack.actions.drain(..));
                     self.actions.push_back(Action::Expelled { consumer });
@@ -343,25 +412,34 @@ impl Engine {
             }
         }
         let delivered = self.stack.heartbeat.layer.delivery.delivered();
-        while self.held.front().is_some_and(|(until, ..)| *until <= delivered) {
-            if let Some((_, request, result)) = self.held.pop_front() {
-                self.reply(request, result);
+        let (stopping, actions) = (&self.stopping, &mut self.actions);
+        self.held.retain(|(until, request, result)| {
+            let wait = *until > delivered || stopping.contains(request);
+            if !wait {
+                actions.push_back(Action::Reply { request: *request, result: result.clone() });
             }
+            wait
+        });
+        let still = self.stack.heartbeat.active().is_some_and(|method| method.stopping());
+        if self.stopped && !self.ended && !still {
+            self.ended = true;
+            self.actions.push_back(Action::Stopped);
         }
     }
 
     fn shut_down(&mut self, now: Now) {
         self.stopped = true;
         for consumer in self.pins.keys().copied().collect::<Vec<_>>() {
-            self.unsubscribe(consumer);
+            self.unsubscribe(now, consumer);
         }
+        self.stopping.clear();
         for (_, request, result) in core::mem::take(&mut self.held) {
             self.reply(request, result);
         }
+        self.method(now, |method, at| method.stop_all(at));
         for request in self.stack.waiting.keys().copied().collect::<Vec<_>>() {
             self.finish(now, request, Err(Refusal::ShuttingDown));
         }
-        self.actions.push_back(Action::Stopped);
     }
 
     fn reply(&mut self, request: RequestId, result: Result<Reply, Refusal>) {

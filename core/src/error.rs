@@ -220,8 +220,16 @@ pub enum Refusal {
     RegionIncomplete,
     /// `dev` with something else.
     NotABlockDevice,
-    /// `dev` with everything right: the kernel would start here.
-    NoDiskHeartbeat,
+    /// The local node's number is beyond the slots of the region.
+    BeyondBlocks,
+    /// The device's sectors are of another size than the region's slots.
+    WrongBlockSize,
+    /// The device cannot be read as far as the slots reach.
+    Unreadable,
+    /// The region could not become steady.
+    Unstable,
+    /// The writer of `dev` was interrupted while it waited.
+    StartInterrupted,
     /// A callback for a region that does not exist.
     NoSuchRegion,
     /// A link in a region of the user method.
@@ -277,6 +285,8 @@ impl Refusal {
             | Self::NotABlockDevice
             | Self::NodeUnnumbered
             | Self::BadMask
+            | Self::BeyondBlocks
+            | Self::WrongBlockSize
             | Self::BadStackLabel => Errno::EINVAL,
             Self::NotADirectory | Self::TargetNotADirectory => Errno::ENOTDIR,
             Self::IsADirectory => Errno::EISDIR,
@@ -308,8 +318,7 @@ impl Refusal {
             | Self::BlocksRange => Errno::ERANGE,
             Self::SecondCluster => Errno::ENOSPC,
             Self::NoMethod => Errno::ENOMEM,
-            Self::NoDiskHeartbeat => Errno::EOPNOTSUPP,
-            Self::ShuttingDown => Errno::EIO,
+            Self::ShuttingDown | Self::Unreadable | Self::Unstable | Self::StartInterrupted => Errno::EIO,
             Self::System(errno) | Self::Subsystem(errno, _) => errno,
         }
     }
@@ -380,7 +389,11 @@ impl Refusal {
             Self::BadDescriptor => "not the number of an open descriptor of the writer",
             Self::RegionIncomplete => "block_bytes, start_block and blocks must be set before dev",
             Self::NotABlockDevice => "the descriptor is not a block device",
-            Self::NoDiskHeartbeat => "this version of uo2cb cannot start a disk heartbeat yet",
+            Self::BeyondBlocks => "the local node's number is beyond the slots of the region",
+            Self::WrongBlockSize => "the device's sectors are of another size than block_bytes",
+            Self::Unreadable => "the device cannot be read as far as the slots reach",
+            Self::Unstable => "the region could not become steady",
+            Self::StartInterrupted => "interrupted before the region was steady",
             Self::NoSuchRegion => "there is no such region",
             Self::LinkNotToNode => "the target is not a node of this cluster",
             Self::NodeUnnumbered => "the node has no number yet",

@@ -4,9 +4,10 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::error::{Errno, Refusal};
-use crate::heartbeat::{Edge, Event, NodeName};
-use crate::ids::{Caller, ConsumerId, ItemId, RequestId};
-use crate::nodeman::Address;
+use crate::heartbeat::disk::Block;
+use crate::heartbeat::{DiskInfo, Edge, Event, FenceReason, NodeName};
+use crate::ids::{Caller, ConsumerId, ItemId, OpId, RequestId};
+use crate::nodeman::{Address, FenceMethod};
 use crate::note::Note;
 use crate::tree::{Answer, Change, Op};
 
@@ -44,12 +45,30 @@ pub enum Input<'a> {
         /// Bound and listening, or why not.
         result: Result<(), Errno>,
     },
-    /// Result of [`Action::OpenDevice`].
-    DeviceOpened {
-        /// The request of the action.
-        request: RequestId,
-        /// Whether it is a device that a heartbeat could run on.
-        result: Result<(), Refusal>,
+    /// Result of [`Action::OpenDisk`].
+    DiskOpened {
+        /// Which.
+        disk: ItemId,
+        /// What it is, or why it will not do.
+        result: Result<DiskInfo, Refusal>,
+    },
+    /// Result of [`Action::ReadDisk`].
+    DiskRead {
+        /// Which.
+        disk: ItemId,
+        /// Name of the request.
+        op: OpId,
+        /// The slots; fewer bytes when the device ends before.
+        result: Result<&'a [u8], Errno>,
+    },
+    /// Result of [`Action::WriteDisk`].
+    DiskWritten {
+        /// Which.
+        disk: ItemId,
+        /// Name of the request.
+        op: OpId,
+        /// Whether the slot is on the device.
+        result: Result<(), Errno>,
     },
     /// Register a consumer of heartbeat events. Answered by [`Action::Reply`] with [`Reply::Subscribed`].
     Subscribe(Subscribe<'a>),
@@ -62,7 +81,8 @@ pub enum Input<'a> {
         /// [`Event::number`].
         event: u64,
     },
-    /// The program ends: everybody who waits is answered, then [`Action::Stopped`].
+    /// The program ends: everybody who waits is answered, every region says that it stops, then
+    /// [`Action::Stopped`].
     Shutdown,
 }
 
@@ -125,14 +145,54 @@ pub enum Action {
     },
     /// Close the listening socket.
     StopListening,
-    /// Look at descriptor `descriptor` of the caller, then hand in [`Input::DeviceOpened`].
-    OpenDevice {
-        /// Name for the result.
+    /// Open descriptor `descriptor` of the caller as the device of a region, then hand in
+    /// [`Input::DiskOpened`]. The caller waits meanwhile.
+    OpenDisk {
+        /// The region that wants it: its name from now on.
+        disk: ItemId,
+        /// The write to `dev` that waits: to be given up by [`Input::Cancel`] when its caller is killed.
         request: RequestId,
         /// Whose descriptor.
         caller: Caller,
         /// Its number there.
         descriptor: i32,
+        /// Size of a slot.
+        block_bytes: u32,
+        /// Where the region begins, in slots.
+        start_block: u64,
+        /// How many slots it has.
+        blocks: u32,
+    },
+    /// Read slots, then hand in [`Input::DiskRead`]. One request at a time goes to each disk.
+    ReadDisk {
+        /// Which.
+        disk: ItemId,
+        /// Name of the request.
+        op: OpId,
+        /// First slot.
+        first: u32,
+        /// How many.
+        count: u32,
+    },
+    /// Write a slot, then hand in [`Input::DiskWritten`].
+    WriteDisk {
+        /// Which.
+        disk: ItemId,
+        /// Name of the request.
+        op: OpId,
+        /// Which slot.
+        slot: u32,
+        /// What; [`Block::encode`] fills the slot.
+        block: Block,
+    },
+    /// Nothing more of this disk is wanted, not even the end of a request on its way.
+    CloseDisk(ItemId),
+    /// This node must go, at once: before anything else of what was polled with it.
+    Fence {
+        /// The word in `fence_method`.
+        method: FenceMethod,
+        /// Why.
+        reason: FenceReason,
     },
     /// Something for the log.
     Note(Note),

@@ -39,7 +39,7 @@ pub mod tree;
 pub use engine::{Config, Engine};
 pub use error::{Errno, Refusal};
 pub use event::{Action, Input, Reply, Subscribe, Up, View};
-pub use ids::{Caller, ConsumerId, ItemId, NodeNum, NodeSet, RequestId};
+pub use ids::{Caller, ConsumerId, ItemId, NodeNum, NodeSet, OpId, RequestId};
 pub use logmask::Subject;
 pub use name::{Name, printable};
 pub use note::{Level, Note};

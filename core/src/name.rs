@@ -25,6 +25,11 @@ impl Name {
         }
     }
 
+    /// Stands for a name that is not known (any more).
+    pub fn unknown() -> Self {
+        Self(b"?"[..].into())
+    }
+
     /// The bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

@@ -6,10 +6,10 @@ use core::fmt;
 
 use crate::error::Refusal;
 use crate::event::View;
-use crate::heartbeat::Event;
+use crate::heartbeat::{DiskNote, Event, FenceReason};
 use crate::ids::{Caller, ConsumerId, RequestId};
 use crate::logmask::Subject;
-use crate::name::printable;
+use crate::name::{Name, printable};
 use crate::nodeman::{Address, FenceMethod};
 
 /// How much it matters.
@@ -58,6 +58,17 @@ pub enum Note {
     Listening(Address, u16),
     /// An event was queued.
     Event(Event),
+    /// Something about a region and its device.
+    Disk {
+        /// The region's name.
+        region: Name,
+        /// The device's name.
+        device: String,
+        /// What.
+        note: DiskNote,
+    },
+    /// This node must go.
+    Fence(FenceReason),
     /// A consumer took too long and has been struck off.
     Expelled(ConsumerId, Event),
     /// An answer came that nobody waited for: ignored.
@@ -69,12 +80,14 @@ impl Note {
     pub fn subject(&self) -> Subject {
         match self {
             Self::Event(_) => Subject::HEARTBEAT,
-            Self::Expelled(..) | Self::Stale(_) => Subject::ERROR,
+            Self::Expelled(..) | Self::Stale(_) | Self::Fence(_) => Subject::ERROR,
+            Self::Disk { note, .. } if note.is_error() => Subject::ERROR,
             Self::Refused { .. }
             | Self::NotSubscribed { .. }
             | Self::FenceMethod(_)
             | Self::DiskMode(_)
             | Self::Method(_)
+            | Self::Disk { .. }
             | Self::Listening(..) => Subject::NOTICE,
         }
     }
@@ -83,10 +96,14 @@ impl Note {
     pub fn level(&self) -> Level {
         match self {
             Self::Event(_) => Level::Debug,
+            Self::Disk { note, .. } if !note.is_error() => Level::Info,
             Self::FenceMethod(_) | Self::DiskMode(_) | Self::Method(_) | Self::Listening(..) => Level::Info,
-            Self::Refused { .. } | Self::NotSubscribed { .. } | Self::Expelled(..) | Self::Stale(_) => {
-                Level::Warning
-            }
+            Self::Refused { .. }
+            | Self::NotSubscribed { .. }
+            | Self::Expelled(..)
+            | Self::Stale(_)
+            | Self::Disk { .. }
+            | Self::Fence(_) => Level::Warning,
         }
     }
 }
@@ -126,6 +143,13 @@ impl fmt::Display for Note {
             Self::Method(name) => write!(f, "o2hb: heartbeat method {name} is active"),
             Self::Listening(address, port) => write!(f, "o2net: listening on {address}:{port}"),
             Self::Event(event) => write!(f, "o2hb: {event}"),
+            Self::Disk { region, device, note } => {
+                f.write_str("o2hb: ")?;
+                note.line(region, device, f)
+            }
+            Self::Fence(reason) => {
+                write!(f, "*** ocfs2 is very sorry to be fencing this system: {reason} ***")
+            }
             Self::Expelled(consumer, event) => {
                 write!(
                     f,

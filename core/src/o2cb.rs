@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use crate::debugfs;
 use crate::error::Refusal;
 use crate::event::Action;
-use crate::heartbeat::{Heartbeat, NodeName, Surroundings, Want};
+use crate::heartbeat::{FenceReason, Heartbeat, Method, NodeName, Surroundings, Want};
 use crate::ids::{Caller, ItemId, RequestId};
 use crate::logmask::LogMask;
 use crate::name::Name;
@@ -14,7 +14,7 @@ use crate::nodeman::{CLUSTER, Effect, NODE, NODES, NodeManager};
 use crate::note::Note;
 use crate::sysfs;
 use crate::text::line;
-use crate::tree::{Attribute, Context, Items, Kind, Made, Stored, Subsystem};
+use crate::tree::{Asked, Attribute, Context, Items, Kind, Made, Stored, Subsystem};
 
 /// `cluster/` as kernel 6.1 has it.
 static MAINLINE: Kind = Kind { name: "cluster group", makes: true, links: false, attributes: &[] };
@@ -55,6 +55,26 @@ pub(crate) struct Stack {
     pub(crate) waiting: BTreeMap<RequestId, Waiting>,
     /// What these calls want done; the engine puts it behind its own actions.
     pub(crate) actions: Vec<Action>,
+    /// What they want of the trees and of those who wait.
+    pub(crate) ends: Vec<End>,
+    wants: Vec<Want>,
+}
+
+/// What only the engine can do for a method.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// End a store that waits.
+    Store(RequestId, Result<(), Refusal>),
+    /// The answer to a removal must wait.
+    Stopping(RequestId),
+    /// No longer.
+    Stopped(RequestId),
+    /// Somebody depends on an item.
+    Pin(ItemId),
+    /// No longer.
+    Unpin(ItemId),
+    /// This node must go.
+    Fence(FenceReason),
 }
 
 /// The kind of `cluster/`.
@@ -84,32 +104,60 @@ impl Stack {
     }
 
     /// The active method with its surroundings, and then what it wants.
-    fn method<T>(
+    pub(crate) fn method<T>(
         &mut self,
-        cx: &Context<'_>,
-        call: impl FnOnce(&mut dyn crate::heartbeat::Method, Surroundings<'_>) -> Result<T, Refusal>,
+        asked: Asked,
+        call: impl FnOnce(&mut dyn Method, Surroundings<'_>) -> Result<T, Refusal>,
     ) -> Result<T, Refusal> {
-        let mut wants = Vec::new();
+        let mut wants = core::mem::take(&mut self.wants);
         let events = self.heartbeat.layer.delivery.next_number();
         let (method, layer) = self.heartbeat.active_mut().ok_or(Refusal::NoMethod)?;
-        let Context { now, caller, request, .. } = *cx;
-        let at = Surroundings { layer, nodes: &self.nodes, now, caller, request, wants: &mut wants };
-        let result = call(method, at)?;
+        let Asked { now, caller, request } = asked;
+        let result =
+            call(method, Surroundings { layer, nodes: &self.nodes, now, caller, request, wants: &mut wants });
         for event in self.heartbeat.layer.delivery.queued_from(events) {
             let note = Note::Event(event.clone());
             if self.logmask.shows(note.subject()) {
                 self.actions.push(Action::Note(note));
             }
         }
-        for want in wants {
-            match want {
-                Want::OpenDevice { request, descriptor, .. } => {
-                    self.actions.push(Action::OpenDevice { request, caller, descriptor });
-                }
-                Want::ModeSet(word) => self.note(Note::DiskMode(word)),
-            }
+        for want in wants.drain(..) {
+            self.want(caller, want);
         }
-        Ok(result)
+        // Kept, so that beats allocate nothing.
+        self.wants = wants;
+        result
+    }
+
+    fn want(&mut self, caller: Caller, want: Want) {
+        match want {
+            Want::OpenDisk { disk, request, descriptor, block_bytes, start_block, blocks } => {
+                self.actions.push(Action::OpenDisk {
+                    disk,
+                    request,
+                    caller,
+                    descriptor,
+                    block_bytes,
+                    start_block,
+                    blocks,
+                });
+            }
+            Want::ReadDisk { disk, op, first, count } => {
+                self.actions.push(Action::ReadDisk { disk, op, first, count });
+            }
+            Want::WriteDisk { disk, op, slot, block } => {
+                self.actions.push(Action::WriteDisk { disk, op, slot, block });
+            }
+            Want::CloseDisk(disk) => self.actions.push(Action::CloseDisk(disk)),
+            Want::ModeSet(word) => self.note(Note::DiskMode(word)),
+            Want::Note { region, device, note } => self.note(Note::Disk { region, device, note }),
+            Want::FinishStore { request, result } => self.ends.push(End::Store(request, result)),
+            Want::Stopping(request) => self.ends.push(End::Stopping(request)),
+            Want::Stopped(request) => self.ends.push(End::Stopped(request)),
+            Want::Pin(item) => self.ends.push(End::Pin(item)),
+            Want::Unpin(item) => self.ends.push(End::Unpin(item)),
+            Want::Fence(reason) => self.ends.push(End::Fence(reason)),
+        }
     }
 
     fn waits(&mut self, cx: &Context<'_>, item: ItemId, attribute: usize, data: &[u8]) {
@@ -133,7 +181,14 @@ impl Stack {
         match effect {
             Effect::None => {}
             Effect::FenceMethod(method) => self.note(Note::FenceMethod(method)),
-            Effect::StopListening => self.actions.push(Action::StopListening),
+            Effect::StopListening => {
+                self.actions.push(Action::StopListening);
+                // Without a method nothing beats.
+                let _ = self.method(cx.asked(), |method, at| {
+                    method.stop_all(at);
+                    Ok(())
+                });
+            }
             Effect::Listen(address, port) => {
                 self.waits(cx, item, attribute, data);
                 self.actions.push(Action::Listen { request: cx.request, address, port });
@@ -160,7 +215,7 @@ impl Subsystem for Stack {
             self.nodes.make_node(id, name)?;
             return Ok(Made::plain(&NODE));
         }
-        let region = self.method(cx, |method, at| {
+        let region = self.method(cx.asked(), |method, at| {
             method.make_region(at, id, name)?;
             Ok(method.region())
         })?;
@@ -172,7 +227,7 @@ impl Subsystem for Stack {
     fn drop_item(&mut self, cx: &Context<'_>, item: ItemId) {
         if let Some(region) = self.region(item) {
             // Dropping cannot be refused.
-            let _ = self.method(cx, |method, at| {
+            let _ = self.method(cx.asked(), |method, at| {
                 method.drop_region(at, region);
                 Ok(())
             });
@@ -201,10 +256,10 @@ impl Subsystem for Stack {
         } else if sysfs::owns(kind) {
             sysfs::show(self, kind, attribute, out)
         } else if debugfs::owns(kind) {
-            debugfs::show(self, item, attribute, out)
+            debugfs::show(self, cx.now.mono, item, attribute, out)
         } else {
             let method = self.heartbeat.active().ok_or(Refusal::Gone)?;
-            method.show(self.region(item), attribute, out)
+            method.show(cx.now.mono, self.region(item), attribute, out)
         }
     }
 
@@ -230,7 +285,7 @@ impl Subsystem for Stack {
             Err(Refusal::ReadOnly)
         } else {
             let region = self.region(item);
-            let stored = self.method(cx, |method, at| method.store(at, region, attribute, data))?;
+            let stored = self.method(cx.asked(), |method, at| method.store(at, region, attribute, data))?;
             if stored == Stored::Later {
                 self.waits(cx, item, attribute, data);
             }
@@ -243,7 +298,7 @@ impl Subsystem for Stack {
         // There is one cluster at a time, so a node is a node of the region's cluster.
         let node = self.nodes.node(target).ok_or(Refusal::LinkNotToNode)?;
         let (name, num) = (node.name.clone(), node.num);
-        self.method(cx, |method, at| method.allow_link(at, region, &name, num))
+        self.method(cx.asked(), |method, at| method.allow_link(at, region, &name, num))
     }
 
     fn drop_link(&mut self, cx: &Context<'_>, source: ItemId, target: ItemId) {
@@ -253,7 +308,7 @@ impl Subsystem for Stack {
             .and_then(|node| Some(NodeName { num: node.num?, name: node.name.clone() }));
         if let (Some(region), Some(node)) = (self.region(source), node) {
             // Dropping cannot be refused.
-            let _ = self.method(cx, |method, at| {
+            let _ = self.method(cx.asked(), |method, at| {
                 method.drop_link(at, region, node);
                 Ok(())
             });

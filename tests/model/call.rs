@@ -157,7 +157,7 @@ pub(crate) enum Out {
     Expelled(u64),
     Listen { request: u64, at: String },
     StopListening,
-    OpenDevice { request: u64, descriptor: u64 },
+    OpenDisk { request: u64, descriptor: u64 },
     Refused { call: &'static str, path: String, value: Option<Vec<u8>>, errno: Errno },
     Stopped,
 }

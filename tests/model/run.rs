@@ -39,6 +39,8 @@ struct Run {
     mono: Duration,
     /// The engine's id of every path, as last listed.
     objects: BTreeMap<String, Object>,
+    /// The region whose device each request opens.
+    opening: BTreeMap<u64, ItemId>,
     /// Directories that have gone.
     ghosts: Vec<ItemId>,
     /// What a cache knows that heard of every change.
@@ -58,6 +60,7 @@ impl Run {
             ids: Ids::default(),
             mono: Duration::ZERO,
             objects: BTreeMap::new(),
+            opening: BTreeMap::new(),
             ghosts: Vec::new(),
             cache: BTreeSet::from([(ItemId::ROOT, b"cluster".to_vec())]),
             answers: BTreeMap::new(),
@@ -125,7 +128,9 @@ impl Run {
                         Kill::Cancel => Input::Cancel(request),
                         Kill::Listening(errno) => Input::Listening { request, result: result(*errno) },
                         Kill::Device(errno) => {
-                            Input::DeviceOpened { request, result: result(*errno).map_err(Refusal::System) }
+                            let disk = self.opening.get(&request.0).copied().unwrap_or(ItemId(u64::MAX));
+                            let errno = errno.unwrap_or(uo2cb_core::Errno::EIO);
+                            Input::DiskOpened { disk, result: Err(Refusal::System(errno)) }
                         }
                     },
                 );
@@ -211,6 +216,8 @@ impl Run {
                         pid: match event.cause {
                             uo2cb_core::heartbeat::Cause::Linked(pid)
                             | uo2cb_core::heartbeat::Cause::Unlinked(pid) => pid,
+                            // No disk beats here.
+                            _ => u32::MAX,
                         },
                         at: event.at,
                     },
@@ -224,14 +231,16 @@ impl Run {
                     Some(Out::Listen { request: request.0, at: format!("{address}:{port}") })
                 }
                 Action::StopListening => Some(Out::StopListening),
-                Action::OpenDevice { request, descriptor, .. } => {
-                    Some(Out::OpenDevice { request: request.0, descriptor: descriptor as u64 })
+                Action::OpenDisk { disk, request, descriptor, .. } => {
+                    self.opening.insert(request.0, disk);
+                    Some(Out::OpenDisk { request: request.0, descriptor: descriptor as u64 })
                 }
                 Action::Note(Note::Refused { call, path, value, refusal, .. }) => {
                     Some(Out::Refused { call, path: text(&path), value, errno: refusal.errno() })
                 }
                 Action::Stopped => Some(Out::Stopped),
-                Action::Changed { .. } | Action::Note(_) => None,
+                Action::ReadDisk { .. } | Action::WriteDisk { .. } | Action::Fence { .. } => None,
+                Action::CloseDisk(_) | Action::Changed { .. } | Action::Note(_) => None,
             });
         }
         out

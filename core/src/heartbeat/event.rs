@@ -31,6 +31,14 @@ pub enum Cause {
     Linked(u32),
     /// Userspace removed a symlink; the caller's thread id.
     Unlinked(u32),
+    /// Its block on the disk changed twice.
+    Beats,
+    /// Its block stayed the same for the dead threshold.
+    Silent,
+    /// Its block has another generation: it restarted.
+    Restarted,
+    /// It, or we, stopped cleanly.
+    Stopped,
 }
 
 impl fmt::Display for Cause {
@@ -38,6 +46,10 @@ impl fmt::Display for Cause {
         match self {
             Self::Linked(pid) => write!(f, "linked by pid {pid}"),
             Self::Unlinked(pid) => write!(f, "unlinked by pid {pid}"),
+            Self::Beats => f.write_str("its heartbeat was seen"),
+            Self::Silent => f.write_str("its heartbeat was missed too often"),
+            Self::Restarted => f.write_str("it restarted"),
+            Self::Stopped => f.write_str("its heartbeat was stopped"),
         }
     }
 }

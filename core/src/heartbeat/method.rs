@@ -1,16 +1,20 @@
 //! What a heartbeat method supplies. A new one is one new file that implements [`Method`].
 
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Debug;
 use core::time::Duration;
 
+use super::disk::{Block, RegionSets};
+
 use super::event::NodeName;
 use super::layer::Layer;
-use crate::error::Refusal;
-use crate::ids::{Caller, ItemId, NodeNum, NodeSet, RequestId};
+pub use super::notes::{DiskNote, FenceReason};
+use crate::error::{Errno, Refusal};
+use crate::ids::{Caller, ItemId, NodeNum, NodeSet, OpId, RequestId};
 use crate::name::Name;
 use crate::nodeman::NodeManager;
-use crate::time::Now;
+use crate::time::{Instant, Now};
 use crate::tree::{Kind, Stored};
 
 /// The surroundings of a call on a method.
@@ -33,17 +37,107 @@ pub struct Surroundings<'a> {
 /// What a method asks of the rest of the stack.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Want {
-    /// Look at the writer's descriptor as a device for this region; the store under `request` waits.
-    OpenDevice {
+    /// Open the writer's descriptor as the device of a region; the store under `request` waits.
+    OpenDisk {
+        /// The region.
+        disk: ItemId,
         /// The waiting store.
         request: RequestId,
-        /// The region.
-        region: ItemId,
         /// Descriptor number in the writer.
         descriptor: i32,
+        /// Size of a slot.
+        block_bytes: u32,
+        /// Where the region starts, in slots.
+        start_block: u64,
+        /// How many slots it has.
+        blocks: u32,
+    },
+    /// Read slots.
+    ReadDisk {
+        /// The region.
+        disk: ItemId,
+        /// Name of the request.
+        op: OpId,
+        /// First slot.
+        first: u32,
+        /// How many.
+        count: u32,
+    },
+    /// Write a slot.
+    WriteDisk {
+        /// The region.
+        disk: ItemId,
+        /// Name of the request.
+        op: OpId,
+        /// Which slot.
+        slot: u32,
+        /// What to write.
+        block: Block,
+    },
+    /// Nothing more of this device is wanted.
+    CloseDisk(ItemId),
+    /// End a store that waits.
+    FinishStore {
+        /// The store.
+        request: RequestId,
+        /// Its result.
+        result: Result<(), Refusal>,
+    },
+    /// The answer to this removal must wait for [`Want::Stopped`].
+    Stopping(RequestId),
+    /// It need not wait any longer.
+    Stopped(RequestId),
+    /// Somebody depends on an item.
+    Pin(ItemId),
+    /// No longer.
+    Unpin(ItemId),
+    /// This node must go.
+    Fence(FenceReason),
+    /// Something about a region for the log.
+    Note {
+        /// The region's name.
+        region: Name,
+        /// Its device's name.
+        device: String,
+        /// What.
+        note: DiskNote,
     },
     /// `heartbeat/mode` was set to this word.
     ModeSet(&'static str),
+}
+
+/// How a request to a disk ended.
+#[derive(Clone, Debug)]
+pub enum DiskResult<'a> {
+    /// It is open, or not.
+    Opened(Result<DiskInfo, Refusal>),
+    /// The slots that were asked for, or fewer when the device ends before.
+    Read(OpId, Result<&'a [u8], Errno>),
+    /// Written, or not.
+    Written(OpId, Result<(), Errno>),
+}
+
+/// A device that has been opened.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DiskInfo {
+    /// Its name as in /sys/block; of a regular file, its file name.
+    pub name: String,
+    /// Size of its sectors: what it reads and writes at least.
+    pub sector_bytes: u32,
+    /// A regular file: any multiple of its sector size will do as size of a slot.
+    pub regular_file: bool,
+    /// Random and not 0: the generation of this start.
+    pub generation: u64,
+    /// Id of the thread that beats.
+    pub pid: u32,
+}
+
+impl DiskInfo {
+    /// Can it have slots of this size? A block device's slots are its sectors, as in the kernel.
+    pub fn takes(&self, block_bytes: u32) -> bool {
+        let multiple = self.regular_file && self.sector_bytes > 0 && block_bytes % self.sector_bytes == 0;
+        block_bytes == self.sector_bytes || multiple
+    }
 }
 
 /// A way to find out who is alive, or who is in the group.
@@ -64,7 +158,13 @@ pub trait Method: Debug + Send {
     fn drop_region(&mut self, at: Surroundings<'_>, region: ItemId);
 
     /// Text of a file of the group (`None`) or of a region.
-    fn show(&self, region: Option<ItemId>, attribute: usize, out: &mut Vec<u8>) -> Result<(), Refusal>;
+    fn show(
+        &self,
+        now: Instant,
+        region: Option<ItemId>,
+        attribute: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Refusal>;
 
     /// New value of a file of the group (`None`) or of a region.
     fn store(
@@ -102,5 +202,67 @@ pub trait Method: Debug + Send {
     fn region_num(&self, region: ItemId) -> u32 {
         let _ = region;
         0
+    }
+
+    /// Sets of regions, for debugfs.
+    fn region_sets(&self) -> RegionSets {
+        RegionSets::default()
+    }
+
+    /// Time since the last good beat of a region; zero before the first, and where nothing beats.
+    fn elapsed(&self, region: ItemId, now: Instant) -> Duration {
+        let _ = (region, now);
+        Duration::ZERO
+    }
+
+    /// A consumer holds a region: pin what must not be removed.
+    fn hold(&mut self, at: Surroundings<'_>, region: ItemId) {
+        at.wants.push(Want::Pin(region));
+    }
+
+    /// It lets go.
+    fn release(&mut self, at: Surroundings<'_>, region: ItemId) {
+        at.wants.push(Want::Unpin(region));
+    }
+
+    /// A request to a disk has ended.
+    fn disk(&mut self, at: Surroundings<'_>, region: ItemId, result: DiskResult<'_>) {
+        let _ = (at, region, result);
+    }
+
+    /// The caller of a waiting store has gone.
+    fn cancel(&mut self, at: Surroundings<'_>, request: RequestId) {
+        let _ = (at, request);
+    }
+
+    /// Is the region pinned by rules of the method's own? None: only by who holds it.
+    fn pinned(&self, region: ItemId) -> Option<bool> {
+        let _ = region;
+        None
+    }
+
+    /// There is no local node any more, or the program ends: every region stops, cleanly.
+    fn stop_all(&mut self, at: Surroundings<'_>) {
+        let _ = at;
+    }
+
+    /// Is a region still about to stop?
+    fn stopping(&self) -> bool {
+        false
+    }
+
+    /// Time has passed.
+    fn timeout(&mut self, at: Surroundings<'_>) {
+        let _ = at;
+    }
+
+    /// When [`timeout`](Self::timeout) is wanted next.
+    fn next_timeout(&self) -> Option<Instant> {
+        None
+    }
+
+    /// This node goes at once: nothing more is written.
+    fn stop_uncleanly(&mut self, wants: &mut Vec<Want>) {
+        let _ = wants;
     }
 }

@@ -5,10 +5,11 @@
 //! active.
 
 mod delivery;
-mod disk;
+pub mod disk;
 mod event;
 mod layer;
 mod method;
+mod notes;
 #[cfg(test)]
 mod tests;
 mod user;
@@ -20,12 +21,13 @@ pub use self::delivery::{Callback, Delivery, Scope, Step};
 pub use self::disk::Disk;
 pub use self::event::{Cause, Edge, Event, NodeName, RegionName};
 pub use self::layer::{Layer, Region};
-pub use self::method::{Method, Surroundings, Want};
+pub use self::method::{DiskInfo, DiskNote, DiskResult, FenceReason, Method, Surroundings, Want};
 pub use self::user::User;
 use crate::error::Refusal;
 use crate::ids::ItemId;
 use crate::name::Name;
 use crate::text::chomp;
+use crate::time::Instant;
 
 /// Longest name of a region, in bytes (`O2HB_MAX_REGION_NAME_LEN`).
 const REGION_NAME_MAX: usize = 32;
@@ -81,6 +83,11 @@ impl Heartbeat {
         let index = self.position(chomp(word)).ok_or(Refusal::UnknownMode)?;
         self.active = Some(index);
         Ok(self.methods[index].name())
+    }
+
+    /// When the active method wants to be called.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.active()?.next_timeout()
     }
 
     /// A region of the active method has been made.

@@ -128,6 +128,11 @@ impl NodeManager {
         self.cluster.as_ref()?.nodes().find(|node| node.num == Some(num))
     }
 
+    /// Name of the node with this number, if it is configured.
+    pub fn name_of(&self, num: NodeNum) -> Name {
+        self.node_by_num(num).map_or_else(Name::unknown, |node| node.name.clone())
+    }
+
     /// mkdir of a cluster (`o2nm_cluster_group_make_group`).
     pub fn make_cluster(&mut self, id: ItemId, name: &Name) -> Result<(), Refusal> {
         if self.cluster.is_some() {

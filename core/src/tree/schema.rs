@@ -83,6 +83,13 @@ pub struct Context<'a> {
     pub request: RequestId,
 }
 
+impl Context<'_> {
+    /// Without the tree.
+    pub fn asked(&self) -> Asked {
+        Asked { now: self.now, caller: self.caller, request: self.request }
+    }
+}
+
 /// One call's surroundings: when, for whom, under which name an answer that comes later is given.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Asked {

@@ -113,7 +113,7 @@ impl Reference {
                 {
                     return Err(Errno::EINVAL);
                 }
-                self.out.push(Out::OpenDevice { request, descriptor });
+                self.out.push(Out::OpenDisk { request, descriptor });
                 return Ok(false);
             }
             _ => return Err(Errno::EACCES),

@@ -13,8 +13,12 @@ use crate::daemon::node::view_name;
 
 pub(super) fn event(event: &Event) -> Value {
     let (cause, pid) = match event.cause {
-        Cause::Linked(pid) => ("linked", pid),
-        Cause::Unlinked(pid) => ("unlinked", pid),
+        Cause::Linked(pid) => ("linked", Some(pid)),
+        Cause::Unlinked(pid) => ("unlinked", Some(pid)),
+        Cause::Beats => ("beats", None),
+        Cause::Silent => ("silent", None),
+        Cause::Restarted => ("restarted", None),
+        Cause::Stopped => ("stopped", None),
     };
     json!({"event": {
         "number": event.number,

@@ -291,9 +291,14 @@ impl State {
                 return Some(Input::Listening { request, result });
             }
             Action::StopListening => self.listener = None,
-            Action::OpenDevice { request, caller, descriptor } => {
-                return Some(Input::DeviceOpened { request, result: device::look(caller, descriptor) });
+            Action::OpenDisk { disk, caller, descriptor, .. } => {
+                let result = device::look(caller, descriptor).and(Err(Refusal::NotABlockDevice));
+                return Some(Input::DiskOpened { disk, result });
             }
+            Action::ReadDisk { .. }
+            | Action::WriteDisk { .. }
+            | Action::CloseDisk(_)
+            | Action::Fence { .. } => {}
             Action::Note(note) => notes.note(&note),
             Action::Stopped => self.stop(notes),
         }

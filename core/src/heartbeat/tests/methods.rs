@@ -184,9 +184,12 @@ fn dev_wants_a_local_node_then_a_number_then_the_other_three() {
         bench.write(&alloc::format!("{REGION}/{file}"), value).unwrap();
     }
     let request = bench.ask_write(dev, "3\n");
-    let open = Action::OpenDevice { request, caller: CALLER, descriptor: 3 };
+    let disk = bench.dir(REGION);
+    let (block_bytes, start_block, blocks) = (512, 1, 255);
+    let open =
+        Action::OpenDisk { disk, request, caller: CALLER, descriptor: 3, block_bytes, start_block, blocks };
     assert_eq!((bench.logged(&open), bench.answer(request)), (1, None));
-    bench.input(Input::DeviceOpened { request, result: Err(Refusal::NotABlockDevice) });
+    bench.input(Input::DiskOpened { disk, result: Err(Refusal::NotABlockDevice) });
     assert_eq!(bench.done(request), Some(Err(Refusal::NotABlockDevice)));
     assert_eq!(bench.rmdir(REGION), Ok(()));
 }

@@ -1,0 +1,342 @@
+//! One region's life: idle, opening, populating, running; and a beat in steps.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::block::{Block, Found};
+use super::slot::{Left, Own, Slot, Verdict};
+use super::{Env, PERIOD};
+use crate::error::Errno;
+use crate::heartbeat::event::{Cause, Edge};
+use crate::heartbeat::method::{DiskInfo, DiskNote, Want};
+use crate::ids::{ItemId, NodeNum, NodeSet, OpId, RequestId};
+use crate::name::Name;
+use crate::time::Instant;
+
+/// A region: what was written to its files, and how far it is.
+#[derive(Debug, Default)]
+pub(super) struct Region {
+    pub(super) block_bytes: u32,
+    pub(super) start_block: u64,
+    pub(super) blocks: u32,
+    /// Its number in global mode, else 0.
+    pub(super) num: u32,
+    pub(super) phase: Phase,
+}
+
+#[derive(Debug, Default)]
+pub(super) enum Phase {
+    #[default]
+    Idle,
+    /// The device is being opened for the writer of `dev`.
+    Opening { request: RequestId },
+    /// Every slot is being read once.
+    Populating { request: RequestId, op: OpId, run: Box<Run> },
+    /// It beats; somebody may wait until it is steady.
+    Running(Box<Run>),
+}
+
+impl Region {
+    pub(super) fn run(&self) -> Option<&Run> {
+        match &self.phase {
+            Phase::Running(run) => Some(run),
+            Phase::Idle | Phase::Opening { .. } | Phase::Populating { .. } => None,
+        }
+    }
+
+    pub(super) fn run_mut(&mut self) -> Option<&mut Run> {
+        match &mut self.phase {
+            Phase::Running(run) => Some(run),
+            Phase::Idle | Phase::Opening { .. } | Phase::Populating { .. } => None,
+        }
+    }
+
+    /// The open device, if there is one.
+    pub(super) fn device(&self) -> Option<&DiskInfo> {
+        match &self.phase {
+            Phase::Running(run) | Phase::Populating { run, .. } => Some(&run.info),
+            Phase::Idle | Phase::Opening { .. } => None,
+        }
+    }
+}
+
+/// Where a beat stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Beat {
+    Quiet,
+    Reading { op: OpId, first: u8, count: u8 },
+    Writing { op: OpId, own_good: bool, changed: bool },
+}
+
+/// What an ended beat asks of its region.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Outcome {
+    /// Go on.
+    On,
+    /// It has just become steady: whoever waits may go on.
+    Steady,
+    /// It could not become steady in time.
+    Unstable,
+}
+
+/// A region that beats.
+#[derive(Debug)]
+pub(super) struct Run {
+    pub(super) info: DiskInfo,
+    /// The writer of `dev`, while it waits.
+    pub(super) waiter: Option<RequestId>,
+    /// The own node and its directory, which is pinned.
+    pub(super) own: NodeNum,
+    pub(super) local: ItemId,
+    pub(super) slots: Vec<Slot>,
+    /// Since when each slot's node is live here, wall clock.
+    since: Vec<Duration>,
+    beat: Beat,
+    /// The time of the next beat came while this one was still going on.
+    overdue: bool,
+    steady_left: u32,
+    unsteady_left: u32,
+    /// When the last beat that counted ended.
+    pub(super) last_good: Option<Instant>,
+    /// When others may think us dead.
+    pub(super) deadline: Option<Instant>,
+    /// Nodes beyond the region's blocks have been reported.
+    reported: bool,
+}
+
+impl Run {
+    pub(super) fn new(info: DiskInfo, own: NodeNum, local: ItemId, blocks: u32) -> Self {
+        let blocks = blocks as usize;
+        Self {
+            info,
+            waiter: None,
+            own,
+            local,
+            slots: alloc::vec![Slot::default(); blocks],
+            since: alloc::vec![Duration::ZERO; blocks],
+            beat: Beat::Quiet,
+            overdue: false,
+            steady_left: 0,
+            unsteady_left: 0,
+            last_good: None,
+            deadline: None,
+            reported: false,
+        }
+    }
+
+    /// Takes the baseline; beats until `steady` of them were quiet.
+    pub(super) fn populate(&mut self, bytes: &[u8], block_bytes: usize, waiter: RequestId, steady: u32) {
+        for (slot, bytes) in self.slots.iter_mut().zip(bytes.chunks_exact(block_bytes)) {
+            slot.populate(&Block::decode(bytes));
+        }
+        self.waiter = Some(waiter);
+        self.steady_left = steady;
+        self.unsteady_left = steady * 3;
+    }
+
+    pub(super) fn steady(&self) -> bool {
+        self.steady_left == 0
+    }
+
+    pub(super) fn live_nodes(&self) -> NodeSet {
+        let live = self.slots.iter().enumerate().filter(|(_, slot)| slot.live());
+        live.filter_map(|(num, _)| NodeNum::new(num as u64)).collect()
+    }
+
+    pub(super) fn up_since(&self, node: NodeNum) -> Option<Duration> {
+        let at = usize::from(node.get());
+        self.slots.get(at).filter(|slot| slot.live()).and_then(|_| self.since.get(at).copied())
+    }
+
+    /// The request that is on its way to the disk.
+    pub(super) fn in_flight(&self) -> Option<OpId> {
+        match self.beat {
+            Beat::Quiet => None,
+            Beat::Reading { op, .. } | Beat::Writing { op, .. } => Some(op),
+        }
+    }
+
+    /// The block of a clean stop.
+    pub(super) fn farewell(&self, env: &Env<'_>) -> Block {
+        Block { seq: env.seq(), node: self.own.get(), generation: 0, dead_ms: env.dead_ms() }
+    }
+
+    /// The time of a beat has come.
+    pub(super) fn tick(&mut self, id: ItemId, name: &Name, env: &mut Env<'_>) -> Outcome {
+        if self.beat != Beat::Quiet {
+            self.overdue = true;
+            return Outcome::On;
+        }
+        let last = self.slots.len() as u64;
+        let wanted = env.wanted();
+        let mut inside = wanted.iter().map(NodeNum::get).filter(|num| u64::from(*num) < last);
+        let Some(first) = inside.next() else {
+            env.note(name, &self.info, DiskNote::NoNodes);
+            return self.end(false);
+        };
+        let highest = inside.last().unwrap_or(first);
+        if !self.reported && wanted.iter().any(|num| u64::from(num.get()) >= last) {
+            self.reported = true;
+            env.note(name, &self.info, DiskNote::BeyondBlocks(self.slots.len() as u32));
+        }
+        let (op, count) = (env.next_op(), highest - first + 1);
+        self.beat = Beat::Reading { op, first, count };
+        env.wants.push(Want::ReadDisk { disk: id, op, first: first.into(), count: count.into() });
+        Outcome::On
+    }
+
+    /// The slots have been read, or not.
+    pub(super) fn read(
+        &mut self,
+        id: ItemId,
+        name: &Name,
+        block_bytes: u32,
+        op: OpId,
+        result: Result<&[u8], Errno>,
+        env: &mut Env<'_>,
+    ) -> Option<Outcome> {
+        let Beat::Reading { op: wanted, first, count } = self.beat else { return None };
+        if op != wanted {
+            return None;
+        }
+        let length = usize::from(count) * block_bytes as usize;
+        let bytes = match result {
+            Ok(bytes) if bytes.len() >= length => &bytes[..length],
+            Ok(_) => return Some(self.failed(name, Errno::EIO, env)),
+            Err(errno) => return Some(self.failed(name, errno, env)),
+        };
+        let slot = |num: u8| {
+            let from = usize::from(num.wrapping_sub(first)) * block_bytes as usize;
+            Block::decode(bytes.get(from..from + block_bytes as usize).unwrap_or_default())
+        };
+        let own = self.own.get();
+        let own_good = self.check_own(name, &slot(own), env);
+        let block =
+            Block { seq: env.seq(), node: own, generation: self.info.generation, dead_ms: env.dead_ms() };
+        let op = env.next_op();
+        env.wants.push(Want::WriteDisk { disk: id, op, slot: own.into(), block });
+        let written = Found { block, cksum: 0, good: true };
+        let mut changed = false;
+        for num in env.wanted().iter().filter(|num| (first..=first + (count - 1)).contains(&num.get())) {
+            let found = if num == self.own { written } else { slot(num.get()) };
+            changed |= self.judge(name, num, &found, env);
+        }
+        self.beat = Beat::Writing { op, own_good, changed };
+        Some(Outcome::On)
+    }
+
+    /// The own block has been written, or not. In the second place: whether the beat was good.
+    pub(super) fn written(
+        &mut self,
+        name: &Name,
+        op: OpId,
+        result: Result<(), Errno>,
+        env: &mut Env<'_>,
+    ) -> Option<(Outcome, bool)> {
+        let Beat::Writing { op: wanted, own_good, changed } = self.beat else { return None };
+        if op != wanted {
+            return None;
+        }
+        if let Err(errno) = result {
+            return Some((self.failed(name, errno, env), false));
+        }
+        if own_good {
+            self.last_good = Some(env.now.mono);
+            if self.steady() {
+                self.deadline = Some(env.now.mono.after(env.write_timeout()));
+            }
+        }
+        Some((self.end(own_good && !changed), own_good))
+    }
+
+    /// Whether a beat was due while the last one went on; asks once.
+    pub(super) fn take_overdue(&mut self) -> bool {
+        self.beat == Beat::Quiet && core::mem::take(&mut self.overdue)
+    }
+
+    /// Nobody is live in this region any more.
+    pub(super) fn leave_all(&mut self, cause: Cause, env: &mut Env<'_>) {
+        for (num, slot) in self.slots.iter_mut().enumerate() {
+            if let (true, Some(num)) = (slot.stop(), NodeNum::new(num as u64)) {
+                env.left(num, cause);
+            }
+        }
+    }
+
+    fn failed(&mut self, name: &Name, errno: Errno, env: &mut Env<'_>) -> Outcome {
+        env.note(name, &self.info, DiskNote::BeatFailed(errno));
+        self.end(false)
+    }
+
+    fn end(&mut self, quiet: bool) -> Outcome {
+        self.beat = Beat::Quiet;
+        if self.steady_left == 0 {
+            return Outcome::On;
+        }
+        if quiet {
+            self.steady_left -= 1;
+            if self.steady_left == 0 {
+                return Outcome::Steady;
+            }
+        }
+        self.unsteady_left = self.unsteady_left.saturating_sub(1);
+        if self.unsteady_left == 0 { Outcome::Unstable } else { Outcome::On }
+    }
+
+    fn check_own(&mut self, name: &Name, found: &Found, env: &mut Env<'_>) -> bool {
+        let Some(slot) = self.slots.get(usize::from(self.own.get())) else { return false };
+        let own = slot.check_own(self.own.get(), found);
+        match own {
+            Own::First | Own::Good => {}
+            Own::OtherNode | Own::Generation | Own::Seq => {
+                let expected = slot.expected(self.own.get(), env.dead_ms());
+                env.note(name, &self.info, DiskNote::OwnSlot { own, expected, found: found.block });
+            }
+        }
+        own == Own::Good
+    }
+
+    /// True when the membership of the whole node changed.
+    fn judge(&mut self, name: &Name, num: NodeNum, found: &Found, env: &mut Env<'_>) -> bool {
+        let at = usize::from(num.get());
+        let (Some(slot), Some(since)) = (self.slots.get_mut(at), self.since.get_mut(at)) else {
+            return false;
+        };
+        if !found.good && slot.live() {
+            env.note(name, &self.info, DiskNote::BadChecksum { node: num, found: *found });
+        }
+        match slot.judge(found, env.shared.dead_threshold) {
+            Verdict::Same => false,
+            Verdict::Joined => {
+                *since = env.now.unix;
+                let theirs = found.block.dead_ms;
+                if theirs != 0 && theirs != env.dead_ms() {
+                    let ours = env.dead_ms();
+                    env.note(name, &self.info, DiskNote::DeadThreshold { node: num, theirs, ours });
+                }
+                let nodes = env.nodes;
+                let joined = env.shared.live.join(num, || nodes.name_of(num));
+                let up = joined.is_some();
+                if let Some(node) = joined {
+                    env.layer.node_event(Edge::Up, node, None, Cause::Beats, env.now);
+                }
+                up
+            }
+            Verdict::Left(left) => env.left(
+                num,
+                match left {
+                    Left::Silent => Cause::Silent,
+                    Left::Restarted => Cause::Restarted,
+                    Left::Clean => Cause::Stopped,
+                },
+            ),
+        }
+    }
+}
+
+/// From a moment on which the clock ticks every two seconds: the next tick after `now`.
+pub(super) fn next_tick(tick: Instant, now: Instant) -> Instant {
+    let next = tick.after(PERIOD);
+    if next > now { next } else { now.after(PERIOD) }
+}

@@ -1,0 +1,159 @@
+//! What there is to say about regions and their disks.
+
+use alloc::string::String;
+use core::fmt;
+use core::time::Duration;
+
+use super::disk::{Block, Found, Own};
+use crate::error::Errno;
+use crate::ids::NodeNum;
+use crate::name::Name;
+
+/// Something about a region and its device; the words are the kernel's where it has some.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum DiskNote {
+    /// There is no configured node: no beat.
+    NoNodes,
+    /// Some nodes have numbers beyond the region's slots, of which there are so many.
+    BeyondBlocks(u32),
+    /// The slots could not be read when the region was to start.
+    Unreadable(Errno),
+    /// The device's sectors are not the region's slots.
+    BlockSize {
+        /// The region's.
+        ours: u32,
+        /// The device's.
+        device: u32,
+    },
+    /// A beat failed at reading or writing.
+    BeatFailed(Errno),
+    /// The own slot is not as it was written.
+    OwnSlot {
+        /// In what it differs.
+        own: Own,
+        /// What was written.
+        expected: Block,
+        /// What is there.
+        found: Block,
+    },
+    /// A live node's block has a wrong checksum.
+    BadChecksum {
+        /// Which node.
+        node: NodeNum,
+        /// The block.
+        found: Found,
+    },
+    /// A node joined whose dead threshold is another than ours.
+    DeadThreshold {
+        /// Which node.
+        node: NodeNum,
+        /// Its time until death, in milliseconds.
+        theirs: u32,
+        /// Ours.
+        ours: u32,
+    },
+    /// Global heartbeat: steady.
+    Started,
+    /// Global heartbeat: removed.
+    Stopped,
+    /// Global heartbeat: removed before it was steady.
+    StartAborted,
+    /// Global heartbeat: counts for the quorum of regions.
+    QuorumDevice,
+    /// It did not become steady in time.
+    Unstable,
+    /// No good beat for the write timeout.
+    WriteTimeout(Duration),
+}
+
+impl DiskNote {
+    /// Does it say that something is wrong?
+    pub fn is_error(&self) -> bool {
+        !matches!(self, Self::Started | Self::Stopped | Self::StartAborted | Self::QuorumDevice)
+    }
+
+    /// As one line.
+    pub fn line(&self, region: &Name, device: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoNodes => write!(f, "No configured nodes found! No beat of region {region} ({device})"),
+            Self::BeyondBlocks(blocks) => {
+                write!(f, "Nodes with numbers from {blocks} on have no slot in region {region} ({device})")
+            }
+            Self::Unreadable(errno) => {
+                write!(f, "Slots of region {region} ({device}) cannot be read: {errno}")
+            }
+            Self::BlockSize { ours, device: theirs } => {
+                write!(f, "blocksize {ours} incorrect for device ({device}), expected {theirs}")
+            }
+            Self::BeatFailed(errno) => write!(f, "Beat of region {region} ({device}) failed: {errno}"),
+            Self::OwnSlot { own, expected, found } => {
+                let words = match own {
+                    Own::OtherNode => "Another node is heartbeating on device",
+                    Own::Generation => "Heartbeat generation mismatch on device",
+                    Own::Seq | Own::First | Own::Good => "Heartbeat sequence mismatch on device",
+                };
+                write!(f, "{words} ({device}): expected({}), ondisk({})", Triple(expected), Triple(found))
+            }
+            Self::BadChecksum { node, found: Found { block, cksum, .. } } => write!(
+                f,
+                "Node {node} has written a bad crc to {device}: seq = {:#x}, node = {}, cksum = {cksum:#x}, generation {:#x}",
+                block.seq, block.node, block.generation
+            ),
+            Self::DeadThreshold { node, theirs, ours } => write!(
+                f,
+                "Node {node} on device {device} has a dead count of {theirs} ms, but our count is {ours} ms. \
+                 Please double check your configuration values for 'O2CB_HEARTBEAT_THRESHOLD'"
+            ),
+            Self::Started => write!(f, "Heartbeat started on region {region} ({device})"),
+            Self::Stopped => write!(f, "Heartbeat stopped on region {region} ({device})"),
+            Self::StartAborted => write!(f, "Heartbeat start aborted on region {region} ({device})"),
+            Self::QuorumDevice => write!(f, "Region {region} ({device}) is now a quorum device"),
+            Self::Unstable => write!(f, "Unable to stabilize heartbeat on region {region} ({device})"),
+            Self::WriteTimeout(silent) => {
+                write!(
+                    f,
+                    "Heartbeat write timeout to device {device} after {} milliseconds",
+                    silent.as_millis()
+                )
+            }
+        }
+    }
+}
+
+/// Node, generation and seq as the kernel prints them.
+struct Triple<'a>(&'a Block);
+
+impl fmt::Display for Triple<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Block { seq, node, generation, .. } = self.0;
+        write!(f, "{node}:{generation:#x}, {seq:#x}")
+    }
+}
+
+/// Why this node must go.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum FenceReason {
+    /// No good beat for so long that the others may think us dead.
+    WriteTimeout {
+        /// The region.
+        region: Name,
+        /// Its device.
+        device: String,
+        /// For how long.
+        silent: Duration,
+    },
+}
+
+impl fmt::Display for FenceReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WriteTimeout { region, device, silent } => {
+                write!(
+                    f,
+                    "no good beat of region {region} ({device}) for {} milliseconds",
+                    silent.as_millis()
+                )
+            }
+        }
+    }
+}
