@@ -45,7 +45,7 @@ pub enum Input<'a> {
         /// Bound and listening, or why not.
         result: Result<(), Errno>,
     },
-    /// Result of [`Action::OpenDisk`].
+    /// Result of [`Action::OpenDisk`]: one for each, also when its request was cancelled meanwhile.
     DiskOpened {
         /// Which.
         disk: ItemId,

@@ -19,13 +19,15 @@ const STEADY_ALONE: u32 = slot::LIVE_THRESHOLD * 2 + 1;
 impl Region {
     /// The device has been opened, or not.
     pub(super) fn opened(&mut self, id: ItemId, result: Result<DiskInfo, Refusal>, env: &mut Env<'_>) {
-        let Phase::Opening { request } = self.phase else {
+        // A device that is in use is not to be closed, whatever is said twice.
+        let Phase::Opening { request } = self.phase else { return };
+        self.phase = Phase::Idle;
+        let Some(request) = request else {
             if result.is_ok() {
                 env.wants.push(Want::CloseDisk(id));
             }
             return;
         };
-        self.phase = Phase::Idle;
         let info = match result {
             Ok(info) => info,
             Err(refusal) => return env.wants.push(Want::FinishStore { request, result: Err(refusal) }),
@@ -156,8 +158,10 @@ impl Region {
     pub(super) fn give_up(&mut self, id: ItemId, refusal: Refusal, env: &mut Env<'_>) {
         let request = match core::mem::take(&mut self.phase) {
             Phase::Idle => return,
-            // Closed when the device comes.
-            Phase::Opening { request } => Some(request),
+            Phase::Opening { request } => {
+                self.phase = Phase::Opening { request: None };
+                request
+            }
             Phase::Populating { request, .. } => {
                 env.wants.push(Want::CloseDisk(id));
                 Some(request)

@@ -106,7 +106,7 @@ impl Disk {
         if local.num.is_none_or(|num| u32::from(num.get()) >= region.blocks) {
             return Err(Refusal::BeyondBlocks);
         }
-        region.phase = Phase::Opening { request: at.request };
+        region.phase = Phase::Opening { request: Some(at.request) };
         at.wants.push(Want::OpenDisk {
             disk: id,
             request: at.request,
@@ -332,9 +332,8 @@ impl Method for Disk {
         let mut env = env(&mut self.shared, at);
         for (id, region) in &mut self.regions {
             let waits = match &region.phase {
-                Phase::Opening { request: waiter } | Phase::Populating { request: waiter, .. } => {
-                    *waiter == request
-                }
+                Phase::Opening { request: waiter } => *waiter == Some(request),
+                Phase::Populating { request: waiter, .. } => *waiter == request,
                 Phase::Running(run) => run.waiter == Some(request),
                 Phase::Idle => false,
             };

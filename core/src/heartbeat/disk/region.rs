@@ -29,8 +29,9 @@ pub(super) struct Region {
 pub(super) enum Phase {
     #[default]
     Idle,
-    /// The device is being opened for the writer of `dev`.
-    Opening { request: RequestId },
+    /// The device is being opened for the writer of `dev`; none: it has given up, the device is closed when
+    /// it comes.
+    Opening { request: Option<RequestId> },
     /// Every slot is being read once.
     Populating { request: RequestId, op: OpId, run: Box<Run> },
     /// It beats; somebody may wait until it is steady.
