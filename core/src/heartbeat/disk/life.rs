@@ -35,6 +35,7 @@ impl Region {
         let local = env.nodes.cluster().and_then(|cluster| cluster.local());
         let refusal = match local.and_then(|local| Some((local.id, local.num?))) {
             None => Refusal::NoLocalNode,
+            Some((_, own)) if u32::from(own.get()) >= self.blocks => Refusal::BeyondBlocks,
             Some(_) if !info.takes(self.block_bytes) => {
                 let (ours, device) = (self.block_bytes, info.sector_bytes);
                 env.note(&env.name_of(id), &info, DiskNote::BlockSize { ours, device });
