@@ -79,6 +79,12 @@ impl Region {
         let Phase::Populating { request, mut run, .. } = core::mem::take(&mut self.phase) else { return };
         let name = env.name_of(id);
         let length = self.blocks as usize * self.block_bytes as usize;
+        let local = env.nodes.cluster().and_then(|cluster| cluster.local());
+        if local.is_none_or(|local| local.id != run.local) {
+            env.wants.push(Want::CloseDisk(id));
+            env.wants.push(Want::FinishStore { request, result: Err(Refusal::NoLocalNode) });
+            return;
+        }
         let errno = match result {
             Ok(bytes) if bytes.len() >= length => {
                 let steady = if alone && env.shared.global() { STEADY_ALONE } else { STEADY };
