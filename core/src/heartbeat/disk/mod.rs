@@ -388,6 +388,8 @@ impl Method for Disk {
                 wants.push(Want::CloseDisk(*id));
             }
         }
+        // Who was about to say goodbye stays silent too.
+        self.stopping.clear();
         (self.shared.tick, self.shared.alarm) = (None, None);
     }
 }
