@@ -197,6 +197,7 @@ impl Region {
             return None;
         }
         let Phase::Running(mut run) = core::mem::take(&mut self.phase) else { return None };
+        env.shared.sets.remove(self.num);
         run.leave_all(Cause::Stopped, env);
         env.wants.push(Want::Unpin(run.local));
         let (slot, block) = (u32::from(run.own.get()), run.farewell(env));

@@ -79,6 +79,13 @@ pub struct RegionSets {
     pub failed: RegionSet,
 }
 
+impl RegionSets {
+    /// The region does not beat any more.
+    pub(super) fn remove(&mut self, num: u32) {
+        [&mut self.live, &mut self.quorum, &mut self.failed].into_iter().for_each(|set| set.remove(num));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

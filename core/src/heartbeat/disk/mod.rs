@@ -176,9 +176,6 @@ impl Method for Disk {
         let request = at.request;
         let mut env = env(&mut self.shared, at);
         if env.shared.global() {
-            env.shared.sets.live.remove(region.num);
-            env.shared.sets.quorum.remove(region.num);
-            env.shared.sets.failed.remove(region.num);
             let steady = region.run().is_none_or(|run| run.steady());
             let note = if steady { DiskNote::Stopped } else { DiskNote::StartAborted };
             let device = region.device().map(|info| info.name.clone()).unwrap_or_else(|| "(null)".into());
