@@ -183,6 +183,10 @@ impl Method for Disk {
         }
         if let Some(stopping) = region.stop(id, Some(request), &mut env) {
             self.stopping.insert(id, stopping);
+        } else if let Some(stopping) = self.stopping.get_mut(&id) {
+            // Stopped with the local node, and not done yet.
+            stopping.request = Some(request);
+            env.wants.push(Want::Stopping(request));
         }
         env.shared.pinned.retain(|pinned| *pinned != id);
         // One quorum region less may be too few to lose another.
