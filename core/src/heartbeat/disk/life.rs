@@ -139,12 +139,7 @@ impl Region {
             }
         }
         match outcome {
-            Outcome::On => {
-                if run.take_overdue() {
-                    let outcome = run.tick(id, name, env);
-                    self.after_beat(id, name, outcome, false, env);
-                }
-            }
+            Outcome::On => {}
             Outcome::Steady => {
                 if global {
                     env.shared.sets.live.insert(num);
@@ -156,8 +151,12 @@ impl Region {
             }
             Outcome::Unstable => {
                 env.note(name, &run.info, DiskNote::Unstable);
-                self.give_up(id, Refusal::Unstable, env);
+                return self.give_up(id, Refusal::Unstable, env);
             }
+        }
+        if run.take_overdue() {
+            let outcome = run.tick(id, name, env);
+            self.after_beat(id, name, outcome, false, env);
         }
     }
 

@@ -169,6 +169,7 @@ impl Run {
             self.overdue = true;
             return Outcome::On;
         }
+        self.overdue = false;
         let last = self.slots.len() as u64;
         let wanted = env.wanted();
         let mut inside = wanted.iter().map(NodeNum::get).filter(|num| u64::from(*num) < last);
