@@ -96,6 +96,8 @@ pub(super) struct Run {
     beat: Beat,
     /// The time of the next beat came while this one was still going on.
     overdue: bool,
+    /// A period after the last beat that was not at the common tick.
+    apart: Option<Instant>,
     steady_left: u32,
     unsteady_left: u32,
     /// When the last beat that counted ended.
@@ -118,6 +120,7 @@ impl Run {
             since: alloc::vec![Duration::ZERO; blocks],
             beat: Beat::Quiet,
             overdue: false,
+            apart: None,
             steady_left: 0,
             unsteady_left: 0,
             last_good: None,
@@ -161,6 +164,18 @@ impl Run {
     /// The block of a clean stop.
     pub(super) fn farewell(&self, env: &Env<'_>) -> Block {
         Block { seq: env.seq(), node: self.own.get(), generation: 0, dead_ms: env.dead_ms() }
+    }
+
+    /// The time of a beat of this region's own has come.
+    pub(super) fn tick_apart(&mut self, id: ItemId, name: &Name, env: &mut Env<'_>) -> Outcome {
+        self.apart = Some(env.now.mono.after(PERIOD));
+        self.tick(id, name, env)
+    }
+
+    /// Is it not yet time for the common tick? Beats count towards a steady region only a whole period after
+    /// one another: in three that follow more closely a living node need not be seen to change twice.
+    pub(super) fn too_soon(&self, now: Instant) -> bool {
+        !self.steady() && self.apart.is_some_and(|apart| now < apart)
     }
 
     /// The time of a beat has come.
