@@ -124,12 +124,14 @@ impl Region {
     fn after_beat(&mut self, id: ItemId, name: &Name, outcome: Outcome, good: bool, env: &mut Env<'_>) {
         let (num, global) = (self.num, env.shared.global());
         let Some(run) = self.run_mut() else { return };
-        if good && run.steady() && outcome == Outcome::On {
-            env.shared.sets.failed.remove(num);
+        if good && run.steady() {
             env.shared.alarm = match (env.shared.alarm, run.deadline) {
                 (Some(alarm), Some(deadline)) => Some(alarm.min(deadline)),
                 (alarm, deadline) => alarm.or(deadline),
             };
+        }
+        if good && run.steady() && outcome == Outcome::On {
+            env.shared.sets.failed.remove(num);
             if global && !env.shared.sets.quorum.contains(num) && run.live_nodes() == *env.shared.live.set() {
                 env.shared.sets.quorum.insert(num);
                 env.note(name, &run.info, DiskNote::QuorumDevice);

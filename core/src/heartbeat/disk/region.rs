@@ -258,13 +258,15 @@ impl Run {
         if let Err(errno) = result {
             return Some((self.failed(name, errno, env), false));
         }
+        let outcome = self.end(own_good && !changed);
         if own_good {
             self.last_good = Some(env.now.mono);
+            // From the beat on that made it steady: the next may already be the one that fails.
             if self.steady() {
                 self.deadline = Some(env.now.mono.after(env.write_timeout()));
             }
         }
-        Some((self.end(own_good && !changed), own_good))
+        Some((outcome, own_good))
     }
 
     /// Whether a beat was due while the last one went on; asks once.
