@@ -270,8 +270,7 @@ impl Engine {
             End::Stopped(request) => {
                 self.stopping.remove(&request);
             }
-            // Who is going away cannot be pinned, and need not be.
-            End::Pin(item) => drop(self.config.depend(item)),
+            End::Pin(item) => self.config.pin(item),
             End::Unpin(item) => self.config.undepend(item),
             End::Fence(reason) => self.fence(reason),
         }

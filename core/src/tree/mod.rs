@@ -112,12 +112,18 @@ impl Tree {
 
     /// Pins an item: rmdir gives EBUSY until as many [`undepend`](Self::undepend) (`configfs_depend_item`).
     pub fn depend(&mut self, item: ItemId) -> Result<(), Refusal> {
-        let dir = self.items.dir_mut(item)?;
-        if dir.dropping {
+        if self.items.dir(item)?.dropping {
             return Err(Refusal::Gone);
         }
-        dir.dependents += 1;
+        self.pin(item);
         Ok(())
+    }
+
+    /// The same for an item whose removal waits: it is pinned if that is given up.
+    pub fn pin(&mut self, item: ItemId) {
+        if let Ok(dir) = self.items.dir_mut(item) {
+            dir.dependents += 1;
+        }
     }
 
     /// Lets go of one pin.
