@@ -428,7 +428,8 @@ impl Engine {
 
     fn shut_down(&mut self, now: Now) {
         self.stopped = true;
-        for consumer in self.pins.keys().copied().collect::<Vec<_>>() {
+        let callbacks = self.stack.heartbeat.layer.delivery.callbacks();
+        for consumer in callbacks.iter().map(|callback| callback.consumer).collect::<Vec<_>>() {
             self.unsubscribe(now, consumer);
         }
         self.stopping.clear();
