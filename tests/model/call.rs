@@ -36,6 +36,7 @@ pub(crate) enum Call {
 pub(crate) enum Kill {
     Cancel,
     Listening(Option<Errno>),
+    /// Refused, or opened: with sectors that no region takes.
     Device(Option<Errno>),
 }
 
@@ -155,9 +156,22 @@ pub(crate) enum Out {
     Reply(u64, Result<Said, Errno>),
     Deliver(u64, Told),
     Expelled(u64),
-    Listen { request: u64, at: String },
+    Listen {
+        request: u64,
+        at: String,
+    },
     StopListening,
-    OpenDisk { request: u64, descriptor: u64 },
-    Refused { call: &'static str, path: String, value: Option<Vec<u8>>, errno: Errno },
+    OpenDisk {
+        request: u64,
+        descriptor: u64,
+    },
+    /// The device that was opened for this request.
+    CloseDisk(u64),
+    Refused {
+        call: &'static str,
+        path: String,
+        value: Option<Vec<u8>>,
+        errno: Errno,
+    },
     Stopped,
 }

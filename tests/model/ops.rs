@@ -157,7 +157,9 @@ impl Op {
             Local(node, on) => vec![store(&pick(&nodes(), node)?, "local", if on { "1\n" } else { "0\n" })],
             Start(region) => {
                 let dir = pick(&model.all(&[Kind::DiskRegion]), region)?;
-                [("block_bytes", "512\n"), ("start_block", "1\n"), ("blocks", "255\n"), ("dev", "4\n")]
+                // Now and then too few for some nodes.
+                let blocks = if region < 192 { "255\n" } else { "2\n" };
+                [("block_bytes", "512\n"), ("start_block", "1\n"), ("blocks", blocks), ("dev", "4\n")]
                     .map(|(attribute, value)| store(&dir, attribute, value))
                     .to_vec()
             }
@@ -224,10 +226,8 @@ impl Op {
                 let result = Kill::Listening(errno(ok, Errno(99)));
                 Call::Kill(pick(&model.pending(true), n)?, result)
             }
-            Device(n, ok) => {
-                Call::Kill(pick(&model.pending(false), n)?, Kill::Device(errno(ok, Errno::EINVAL)))
-            }
-            Cancel(n) => Call::Kill(pick(&model.parked(), n)?, Kill::Cancel),
+            Device(n, ok) => Call::Kill(pick(&model.opening(), n)?, Kill::Device(errno(ok, Errno(6)))),
+            Cancel(n) => Call::Kill(pick(&model.given_up(), n)?, Kill::Cancel),
             StaleAnswer => Call::Kill(ids.request(), Kill::Listening(None)),
             Subscribe(region, edge, priority, patience) => {
                 let regions = model.all(&[Kind::DiskRegion, Kind::UserRegion]);

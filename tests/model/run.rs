@@ -5,6 +5,7 @@ mod compare;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use uo2cb_core::heartbeat::DiskInfo;
 use uo2cb_core::tree::{Answer, Change, FileType, Object, Op as TreeOp, SetAttr};
 use uo2cb_core::{
     Action, Caller, Config, ConsumerId, Engine, Input, Instant, ItemId, Note, Now, Refusal, Reply, RequestId,
@@ -129,8 +130,9 @@ impl Run {
                         Kill::Listening(errno) => Input::Listening { request, result: result(*errno) },
                         Kill::Device(errno) => {
                             let disk = self.opening.get(&request.0).copied().unwrap_or(ItemId(u64::MAX));
-                            let errno = errno.unwrap_or(uo2cb_core::Errno::EIO);
-                            Input::DiskOpened { disk, result: Err(Refusal::System(errno)) }
+                            let result =
+                                errno.map_or_else(|| Ok(unfit()), |errno| Err(Refusal::System(errno)));
+                            Input::DiskOpened { disk, result }
                         }
                     },
                 );
@@ -240,7 +242,11 @@ impl Run {
                 }
                 Action::Stopped => Some(Out::Stopped),
                 Action::ReadDisk { .. } | Action::WriteDisk { .. } | Action::Fence { .. } => None,
-                Action::CloseDisk(_) | Action::Changed { .. } | Action::Note(_) => None,
+                Action::CloseDisk(disk) => {
+                    let last = self.opening.iter().rev().find(|(_, opened)| **opened == disk);
+                    Some(Out::CloseDisk(last.map_or(u64::MAX, |(request, _)| *request)))
+                }
+                Action::Changed { .. } | Action::Note(_) => None,
             });
         }
         out
@@ -291,6 +297,11 @@ impl Run {
             None => Ok(()),
         }
     }
+}
+
+/// A device with sectors that no region takes: every open ends here, beats are not this test's.
+fn unfit() -> DiskInfo {
+    DiskInfo { name: "vda".to_owned(), sector_bytes: 8192, regular_file: false, generation: 1, pid: 1 }
 }
 
 fn seen(attr: &uo2cb_core::tree::Attr) -> Seen {

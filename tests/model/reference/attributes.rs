@@ -2,7 +2,7 @@
 
 use uo2cb_core::Errno;
 
-use super::{Kind, Reference, Res};
+use super::{Kind, Opening, Reference, Res};
 use crate::call::Out;
 use crate::values;
 
@@ -14,6 +14,10 @@ impl Reference {
         }
         if self.dropping(dir) {
             return Err(Errno::ENOENT);
+        }
+        let started = self.opening.iter().any(|opening| opening.dir.as_deref() == Some(dir));
+        if started && ["block_bytes", "start_block", "blocks", "dev"].contains(&name) {
+            return Err(Errno::EINVAL);
         }
         match name {
             "heartbeat_mode" => {
@@ -101,18 +105,18 @@ impl Reference {
                 _ => return Err(Errno::ERANGE),
             },
             "dev" => {
-                if self.local.is_none() {
-                    return Err(Errno::EINVAL);
-                }
+                let local = self.local.clone().ok_or(Errno::EINVAL)?;
                 let descriptor = values::number(value)?;
                 let unset = |name| self.number(dir, name) == 0;
                 if descriptor > i32::MAX as u64
                     || unset("blocks")
                     || unset("start_block")
                     || unset("block_bytes")
+                    || self.number(&local, "num") >= self.number(dir, "blocks")
                 {
                     return Err(Errno::EINVAL);
                 }
+                self.opening.push(Opening { request, dir: Some(dir.to_owned()) });
                 self.out.push(Out::OpenDisk { request, descriptor });
                 return Ok(false);
             }
@@ -151,6 +155,7 @@ impl Reference {
                 self.local = None;
                 self.starting = None;
                 self.out.push(Out::StopListening);
+                self.stop_regions();
             }
             _ => {}
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use uo2cb_core::Errno;
 use uo2cb_core::heartbeat::Edge;
 
-use super::{Entry, Kind, Pending, Reference, Res, What, join};
+use super::{Entry, Kind, Opening, Pending, Reference, Res, What, join};
 use crate::call::{Ask, Call, Kill, Out, Said, Target, WALL};
 
 impl Reference {
@@ -33,6 +33,12 @@ impl Reference {
             self.local = None;
             self.out.push(Out::StopListening);
         }
+        for opening in self.opening.iter_mut().filter(|opening| opening.dir.as_deref() == Some(path)) {
+            opening.dir = None;
+        }
+        if self.pinned.remove(path) || self.users > 0 {
+            self.pin_all();
+        }
     }
 
     /// Carries out a call; gives all that it brings, in order.
@@ -58,9 +64,12 @@ impl Reference {
                 }
                 self.finish(*request, *errno);
             }
-            // There is no disk heartbeat yet: what is right is refused too.
             Call::Kill(request, Kill::Device(errno)) => {
-                self.finish(*request, errno.or(Some(Errno::EOPNOTSUPP)));
+                self.opening.retain(|opening| opening.request != *request);
+                if errno.is_none() {
+                    self.out.push(Out::CloseDisk(*request));
+                }
+                self.finish(*request, errno.or(Some(Errno::EINVAL)));
             }
             Call::Subscribe { request, consumer, wish } => self.subscribe(*request, *consumer, wish),
             Call::Unsubscribe(consumer) => self.unsubscribe(*consumer),
@@ -311,6 +320,27 @@ impl Reference {
             let (path, _) = self.parked.remove(at);
             self.out.push(Out::Refused { call: "rmdir", path, value: None, errno: Errno::EINTR });
             self.reply(request, Err(Errno::EINTR));
+        }
+        if self.opening.iter().any(|opening| opening.request == request) {
+            self.finish(request, Some(Errno::EIO));
+        }
+    }
+
+    /// Without a local node nobody waits for a device.
+    pub(super) fn stop_regions(&mut self) {
+        let age = |opening: &Opening| Some(self.entries.get(opening.dir.as_ref()?)?.age);
+        let mut waiting: Vec<_> =
+            self.opening.iter().filter_map(|opening| Some((age(opening)?, opening.request))).collect();
+        waiting.sort_unstable();
+        for (_, request) in waiting {
+            self.finish(request, Some(Errno::EIO));
+        }
+    }
+
+    /// In global mode users pin every region.
+    pub(super) fn pin_all(&mut self) {
+        if self.users > 0 {
+            self.pinned.extend(self.all(&[Kind::DiskRegion]));
         }
     }
 }

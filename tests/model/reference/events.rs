@@ -31,7 +31,13 @@ impl Reference {
                 return self.reply(request, Err(Errno::ENOENT));
             }
             region = Some(path.clone());
-            pins = vec![path, local];
+            if self.global(&path) {
+                self.users += 1;
+                self.pin_all();
+                pins = vec![local];
+            } else {
+                pins = vec![path, local];
+            }
         }
         let up =
             self.up().into_iter().filter(|(in_region, ..)| region.as_ref().is_none_or(|r| r == in_region));
@@ -42,7 +48,24 @@ impl Reference {
         self.reply(request, Ok(Said::Subscribed(up)));
     }
 
+    /// A consumer of this region is one of all regions.
+    fn global(&self, region: &str) -> bool {
+        self.kind(region) == Some(Kind::DiskRegion) && self.disk_mode == "global"
+    }
+
+    fn release(&mut self, consumer: &Consumer) {
+        // In global mode only the local node is among the pins.
+        if consumer.pins.len() == 1 {
+            self.users -= 1;
+            if self.users == 0 {
+                self.pinned.clear();
+            }
+        }
+    }
+
     pub(super) fn unsubscribe(&mut self, consumer: u64) {
+        let going = self.consumers.iter().find(|other| other.id == consumer).cloned();
+        going.iter().for_each(|going| self.release(going));
         self.consumers.retain(|other| other.id != consumer);
         if self.running.is_some_and(|(running, _)| running == consumer) {
             self.running = None;
@@ -96,10 +119,12 @@ impl Reference {
         }
         self.stopped = true;
         self.consumers.clear();
-        self.running = None;
+        (self.users, self.running) = (0, None);
+        self.pinned.clear();
         for (_, request, answer) in std::mem::take(&mut self.held) {
             self.reply(request, answer);
         }
+        self.stop_regions();
         let mut requests: Vec<_> = self.pending.iter().map(|pending| pending.request).collect();
         requests.sort_unstable();
         for request in requests {

@@ -35,6 +35,16 @@ impl Reference {
         self.parked.iter().map(|(_, request)| *request).collect()
     }
 
+    /// Requests whose device is being opened, whether or not they still wait.
+    pub(crate) fn opening(&self) -> Vec<u64> {
+        self.opening.iter().map(|opening| opening.request).collect()
+    }
+
+    /// Requests that can be given up.
+    pub(crate) fn given_up(&self) -> Vec<u64> {
+        [self.parked(), self.pending(false)].concat()
+    }
+
     pub(crate) fn consumers(&self) -> Vec<u64> {
         self.consumers.iter().map(|consumer| consumer.id).collect()
     }
@@ -159,7 +169,8 @@ impl Reference {
 
     /// Consumers that hold a region.
     pub(crate) fn holds(&self, path: &str) -> u32 {
-        self.consumers.iter().flat_map(|consumer| &consumer.pins).filter(|pin| *pin == path).count() as u32
+        let pins = self.consumers.iter().flat_map(|consumer| &consumer.pins).filter(|pin| *pin == path);
+        pins.count() as u32 + u32::from(self.pinned.contains(path))
     }
 
     /// Requests without an answer.

@@ -6,7 +6,7 @@ mod change;
 mod events;
 mod look;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use uo2cb_core::Errno;
@@ -106,6 +106,13 @@ struct Pending {
     value: Vec<u8>,
 }
 
+#[derive(Clone, Debug)]
+struct Opening {
+    request: u64,
+    /// The region, unless it has gone.
+    dir: Option<String>,
+}
+
 pub(crate) struct Reference {
     pub(crate) entries: BTreeMap<String, Entry>,
     /// Changed permission bits, by path.
@@ -117,6 +124,11 @@ pub(crate) struct Reference {
     local: Option<String>,
     starting: Option<(String, u64)>,
     pending: Vec<Pending>,
+    /// Devices that are being opened.
+    opening: Vec<Opening>,
+    /// Consumers of regions in global mode, and the regions pinned for them.
+    users: u32,
+    pinned: BTreeSet<String>,
     /// Directory, and the rmdir that waits.
     parked: Vec<(String, u64)>,
     queue: Vec<Event>,
@@ -157,6 +169,9 @@ impl Reference {
             local: None,
             starting: None,
             pending: Vec::new(),
+            opening: Vec::new(),
+            users: 0,
+            pinned: BTreeSet::new(),
             parked: Vec::new(),
             queue: Vec::new(),
             next_event: 0,
