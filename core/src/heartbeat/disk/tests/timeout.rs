@@ -1,0 +1,135 @@
+//! The write timeout: (dead_threshold - 1) x 2 s behind the last good beat.
+
+use super::*;
+
+/// dead_threshold 7: a write timeout of 12 s.
+fn quick() -> World {
+    let mut world = World::local("n0", &[0, 1, 2, 3]);
+    world.bench.write("cluster/c/heartbeat/dead_threshold", "7").unwrap();
+    world.region('R');
+    world
+}
+
+fn running() -> World {
+    let mut world = quick();
+    world.steady('R');
+    world.wait(2000);
+    world
+}
+
+#[test]
+fn errors_and_hangs_fence_after_the_timeout() {
+    for fault in [Fault::Read, Fault::Write, Fault::Hang] {
+        let mut world = running();
+        world.fault.insert('R', fault);
+        world.wait(11_999);
+        assert_eq!(world.fences(), 0, "{fault:?}");
+        assert!(world.said("Heartbeat write timeout").is_empty());
+        world.wait(1);
+        assert_eq!(world.fences(), 1, "{fault:?}");
+        assert_eq!(world.said("Heartbeat write timeout to device vda after 12000 milliseconds").len(), 1);
+        let errors = if fault == Fault::Hang { 0 } else { 5 };
+        assert_eq!(world.said("Beat of region R (vda) failed: EIO").len(), errors, "{fault:?}");
+        let writes = world.writes.len();
+        world.fault.clear();
+        world.wait(100_000);
+        assert_eq!((world.writes.len(), world.fences()), (writes, 1));
+    }
+}
+
+#[test]
+fn beats_that_find_the_own_slot_changed_do_not_count() {
+    let mut world = running();
+    while world.fences() == 0 {
+        world.put(0, Block { seq: 1, node: 0, generation: 1, dead_ms: 1 });
+        world.wait(1000);
+    }
+    assert_eq!(world.said("after 12000 milliseconds").len(), 1);
+    assert_eq!(world.said("generation mismatch").len(), 5);
+}
+
+#[test]
+fn one_good_beat_in_time_arms_it_anew() {
+    let mut world = running();
+    for _ in 0..20 {
+        world.fault.insert('R', Fault::Write);
+        world.wait(6000);
+        world.fault.clear();
+        // The first beat after them finds that a write was lost, the second is good.
+        world.wait(4000);
+    }
+    assert_eq!((world.fences(), world.said("sequence mismatch").len()), (0, 20 * 3));
+}
+
+#[test]
+fn before_it_is_steady_nothing_fences_and_from_then_on_it_does() {
+    let mut world = quick();
+    world.fault.insert('R', Fault::Hang);
+    let request = world.start();
+    world.wait(200_000);
+    assert_eq!((world.fences(), world.bench.done(request)), (0, None));
+
+    let mut world = quick();
+    world.steady('R');
+    world.fault.insert('R', Fault::Write);
+    world.wait(12_000);
+    assert_eq!(world.fences(), 1);
+}
+
+#[test]
+fn whoever_wakes_up_too_late_fences_first_whatever_comes_first() {
+    for first in 0..4 {
+        let mut world = running();
+        world.fault.insert('R', Fault::Slow(1000));
+        world.wait(2000);
+        world.serve();
+        let (_, late) = world.late.pop().unwrap();
+        world.bench.mono += Duration::from_secs(12);
+        world.bench.log.clear();
+        world.seen = 0;
+        match first {
+            0 => world.bench.wait(0),
+            1 => world.carry_out(&late),
+            2 => drop(world.bench.ask_rmdir(REGION)),
+            _ => world.bench.input(Input::Shutdown),
+        }
+        let written = world.bench.log.iter().any(|action| matches!(action, Action::WriteDisk { .. }));
+        let at = world.bench.log.iter().position(|action| matches!(action, Action::Fence { .. }));
+        assert!(!written && at.is_some_and(|at| at < 2), "{first}: {:?}", world.bench.log);
+    }
+}
+
+#[test]
+fn a_fence_also_silences_a_region_that_is_stopping() {
+    let mut world = running();
+    world.region('S');
+    world.steady('S');
+    world.fault = BTreeMap::from([('R', Fault::Hang), ('S', Fault::Write)]);
+    world.wait(2000);
+    // R waits for its hanging beat before it can say goodbye; meanwhile S fences.
+    let rmdir = world.bench.ask_rmdir(REGION);
+    world.wait(12_000);
+    assert_eq!((world.fences(), world.bench.answer(rmdir)), (1, None));
+    let writes = world.writes.len();
+    world.fault.clear();
+    for (_, action) in core::mem::take(&mut world.late) {
+        world.carry_out(&action);
+    }
+    world.serve();
+    world.wait(10_000);
+    assert_eq!(world.writes.len(), writes);
+}
+
+#[test]
+fn the_fence_names_region_and_device_and_the_method() {
+    let mut world = running();
+    world.bench.write("cluster/c/fence_method", "panic\n").unwrap();
+    world.fault.insert('R', Fault::Write);
+    world.wait(12_000);
+    let fence = world.bench.log.iter().find_map(|action| match action {
+        Action::Fence { method, reason } => Some((*method, reason.to_string())),
+        _ => None,
+    });
+    let reason = "no good beat of region R (vda) for 12000 milliseconds".to_string();
+    assert_eq!(fence, Some((crate::nodeman::FenceMethod::Panic, reason)));
+}
