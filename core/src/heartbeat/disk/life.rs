@@ -90,8 +90,8 @@ impl Region {
                 let steady = if alone && env.shared.global() { STEADY_ALONE } else { STEADY };
                 run.populate(&bytes[..length], self.block_bytes as usize, request, steady);
                 env.wants.push(Want::Pin(run.local));
-                // It beats at once, and then joins the others, by one longer period.
-                let outcome = run.tick_apart(id, &name, env);
+                // It beats at once, and then joins the others by one shorter period.
+                let outcome = run.tick(id, &name, env);
                 self.phase = Phase::Running(run);
                 env.shared.tick = env.shared.tick.or(Some(env.now.mono.after(PERIOD)));
                 return self.after_beat(id, &name, outcome, false, env);
@@ -115,7 +115,7 @@ impl Region {
 
     /// The common tick.
     pub(super) fn tick(&mut self, id: ItemId, env: &mut Env<'_>) {
-        let Some(run) = self.run_mut().filter(|run| !run.too_soon(env.now.mono)) else { return };
+        let Some(run) = self.run_mut() else { return };
         let name = env.name_of(id);
         let outcome = run.tick(id, &name, env);
         self.after_beat(id, &name, outcome, false, env);
@@ -157,7 +157,7 @@ impl Region {
             }
         }
         if run.take_overdue() {
-            let outcome = run.tick_apart(id, name, env);
+            let outcome = run.tick(id, name, env);
             self.after_beat(id, name, outcome, false, env);
         }
     }

@@ -81,6 +81,9 @@ pub(super) enum Outcome {
     Unstable,
 }
 
+/// Beats at least this far apart count as whole periods: the tick may come late, and the next one less so.
+const WHOLE: Duration = Duration::from_millis(1900);
+
 /// A region that beats.
 #[derive(Debug)]
 pub(super) struct Run {
@@ -96,8 +99,9 @@ pub(super) struct Run {
     beat: Beat,
     /// The time of the next beat came while this one was still going on.
     overdue: bool,
-    /// A period after the last beat that was not at the common tick.
-    apart: Option<Instant>,
+    /// When the last beat that counts towards a steady region began, and whether this one does.
+    counted: Option<Instant>,
+    counts: bool,
     steady_left: u32,
     unsteady_left: u32,
     /// When the last beat that counted ended.
@@ -120,7 +124,8 @@ impl Run {
             since: alloc::vec![Duration::ZERO; blocks],
             beat: Beat::Quiet,
             overdue: false,
-            apart: None,
+            counted: None,
+            counts: true,
             steady_left: 0,
             unsteady_left: 0,
             last_good: None,
@@ -166,18 +171,6 @@ impl Run {
         Block { seq: env.seq(), node: self.own.get(), generation: 0, dead_ms: env.dead_ms() }
     }
 
-    /// The time of a beat of this region's own has come.
-    pub(super) fn tick_apart(&mut self, id: ItemId, name: &Name, env: &mut Env<'_>) -> Outcome {
-        self.apart = Some(env.now.mono.after(PERIOD));
-        self.tick(id, name, env)
-    }
-
-    /// Is it not yet time for the common tick? Beats count towards a steady region only a whole period after
-    /// one another: in three that follow more closely a living node need not be seen to change twice.
-    pub(super) fn too_soon(&self, now: Instant) -> bool {
-        !self.steady() && self.apart.is_some_and(|apart| now < apart)
-    }
-
     /// The time of a beat has come.
     pub(super) fn tick(&mut self, id: ItemId, name: &Name, env: &mut Env<'_>) -> Outcome {
         if self.beat != Beat::Quiet {
@@ -185,6 +178,12 @@ impl Run {
             return Outcome::On;
         }
         self.overdue = false;
+        // Joining the common tick takes a shorter period. Such a beat does not count towards a steady region:
+        // in three that follow more closely a living node need not be seen to change twice.
+        self.counts = self.counted.is_none_or(|last| env.now.mono >= last.after(WHOLE));
+        if self.counts {
+            self.counted = Some(env.now.mono);
+        }
         let last = self.slots.len() as u64;
         let wanted = env.wanted();
         let mut inside = wanted.iter().map(NodeNum::get).filter(|num| u64::from(*num) < last);
@@ -290,7 +289,7 @@ impl Run {
 
     fn end(&mut self, quiet: bool) -> Outcome {
         self.beat = Beat::Quiet;
-        if self.steady_left == 0 {
+        if self.steady_left == 0 || !self.counts {
             return Outcome::On;
         }
         if quiet {

@@ -81,7 +81,8 @@ fn a_second_region_is_steady_no_sooner_than_its_nodes_can_be_seen() {
             ms += 100;
             world.wait(100);
         }
-        assert!(ms >= 6000, "{after} {phase}: {ms}");
+        // Three periods, of which each may be a tenth of a second short.
+        assert!(ms >= 5700, "{after} {phase}: {ms}");
         assert_eq!(world.debug("S/livenodes"), "0 2 \n", "{after} {phase}: {ms}");
     }
 }
