@@ -34,6 +34,11 @@ impl AlignedBuf {
         let start = unsafe { alloc_zeroed(layout) };
         Ok(Self { start: NonNull::new(start).ok_or(Errno::NOMEM)?, layout })
     }
+
+    /// Where it starts, for a kernel that reads or writes it while nobody here does. Makes no reference.
+    pub(crate) fn start(&self) -> *mut u8 {
+        self.start.as_ptr()
+    }
 }
 
 impl Deref for AlignedBuf {

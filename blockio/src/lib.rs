@@ -3,7 +3,6 @@
 //!
 //! - [`Device`]: a disk. [`DirectFile`] is a block device or a regular file, [`MemDisk`] lives in memory,
 //!   [`Faulty`] makes any other one suffer by a script.
-//! - [`Queue`]: runs requests on many devices. [`best`] picks io_uring where it is allowed, else threads.
 //!
 //! # A tick
 //!
@@ -36,12 +35,15 @@ mod align;
 mod bell;
 mod best;
 mod device;
+mod direct;
+mod info;
 mod mem;
 mod queue;
 mod threads;
 
 pub use best::{Best, best};
 pub use device::{Device, Info, Kind};
+pub use direct::{DirectFile, OpenError};
 pub use mem::MemDisk;
 pub use queue::{Completion, DiskKey, Op, Queue, Refused, Room, Waker};
 /// An error number of the system.
