@@ -3,6 +3,7 @@
 //!
 //! - [`Device`]: a disk. [`DirectFile`] is a block device or a regular file, [`MemDisk`] lives in memory,
 //!   [`Faulty`] makes any other one suffer by a script.
+//! - [`Queue`]: runs requests on many devices. [`best`] picks io_uring where it is allowed, else threads.
 //!
 //! # A tick
 //!
@@ -40,6 +41,7 @@ mod info;
 mod mem;
 mod queue;
 mod threads;
+mod uring;
 
 pub use best::{Best, best};
 pub use device::{Device, Info, Kind};
@@ -49,3 +51,4 @@ pub use queue::{Completion, DiskKey, Op, Queue, Refused, Room, Waker};
 /// An error number of the system.
 pub use rustix::io::Errno;
 pub use threads::Threads;
+pub use uring::Uring;
