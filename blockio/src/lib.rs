@@ -37,6 +37,7 @@ mod bell;
 mod best;
 mod device;
 mod direct;
+mod faulty;
 mod info;
 mod mem;
 mod queue;
@@ -46,6 +47,7 @@ mod uring;
 pub use best::{Best, best};
 pub use device::{Device, Info, Kind};
 pub use direct::{DirectFile, OpenError};
+pub use faulty::{Effect, Fate, Faulty, Plan, Script, ScriptError};
 pub use mem::MemDisk;
 pub use queue::{Completion, DiskKey, Op, Queue, Refused, Room, Waker};
 /// An error number of the system.
