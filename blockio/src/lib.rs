@@ -3,7 +3,7 @@
 //!
 //! - [`Device`]: a disk. [`DirectFile`] is a block device or a regular file, [`MemDisk`] lives in memory,
 //!   [`Faulty`] makes any other one suffer by a script.
-//! - [`Queue`]: runs requests on many devices. [`best`] picks io_uring where it is allowed, else threads.
+//! - [`Queue`]: runs requests on many devices. [`best()`] picks io_uring where it is allowed, else threads.
 //!
 //! # A tick
 //!

@@ -386,3 +386,6 @@ impl Queue for Uring {
         Waker(self.bell.clone())
     }
 }
+
+#[cfg(test)]
+mod tests;
