@@ -35,4 +35,5 @@ pub use daemon::mountpoint;
 pub use daemon::node::{Builder, Node, Stopper};
 pub use daemon::notes::{LogFormat, LogTarget};
 pub use daemon::tree::{Entry, Tree};
+pub use uo2cb_blockio::{Script as Faults, ScriptError as FaultsError};
 pub use uo2cb_core as core;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args, ValueEnum, ValueHint};
 use uo2cb::core::View;
-use uo2cb::{Builder, LogFormat, LogTarget, Node, Stopper, control, mountpoint};
+use uo2cb::{Builder, Faults, LogFormat, LogTarget, Node, Stopper, control, mountpoint};
 
 use super::{Fail, background};
 
@@ -20,6 +20,7 @@ use super::{Fail, background};
 #[command(after_help = "\
 Examples:
   uo2cb mount /tmp/o2cb --heartbeat-mode user
+  uo2cb mount /tmp/o2cb --fault hang=write@30s..
   uo2cb mount /tmp/o2cb --foreground --log-format json 2> log
   sudo uo2cb mount /sys/kernel/config --allow-other")]
 pub(crate) struct Mount {
@@ -44,6 +45,12 @@ pub(crate) struct Mount {
     /// Heartbeat method to start with, as if written to cluster/heartbeat_mode
     #[arg(long, value_name = "MODE", value_enum, default_value_t = Mode::Disk)]
     heartbeat_mode: Mode,
+    /// Take block devices only for disks, as the kernel does, and no regular files
+    #[arg(long)]
+    strict: bool,
+    /// Let every disk suffer from faults, to see what becomes of it
+    #[arg(long, value_name = "SPEC", long_help = fault_help())]
+    fault: Option<Faults>,
     /// Where the log goes: a file, or - for standard output (in the foreground only); otherwise a file beside
     /// the control socket, in the foreground standard error
     #[arg(long, value_name = "FILE")]
@@ -143,6 +150,10 @@ impl Mount {
 
     fn builder(&self, socket: &Path) -> Builder {
         let mut builder = Node::builder().control(socket).allow_other(self.allow_other).mount(&self.dir);
+        builder = builder.strict(self.strict);
+        if let Some(faults) = &self.fault {
+            builder = builder.faults(faults.clone());
+        }
         if self.mainline {
             builder = builder.mainline();
         }
@@ -156,6 +167,10 @@ impl Mount {
         }
         builder
     }
+}
+
+fn fault_help() -> String {
+    format!("Let every disk suffer from faults, to see what becomes of it\n\n{}", Faults::HELP)
 }
 
 fn open_log(path: &Path) -> Result<File, Fail> {

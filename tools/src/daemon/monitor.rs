@@ -8,22 +8,30 @@
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use uo2cb_core::heartbeat::{Edge, Event, NodeName};
 use uo2cb_core::nodeman::Address;
 use uo2cb_core::tree::{Op, Tree};
 use uo2cb_core::{
-    Action, Caller, Config, ConsumerId, Engine, Errno, Input, Name, Now, Refusal, Reply, RequestId,
+    Action, Caller, Config, ConsumerId, Engine, Errno, Input, ItemId, Name, Now, Refusal, Reply, RequestId,
     Subscribe, View,
 };
 use uo2cb_fusefs::{Mounted, Respond, Service};
 
 use super::clock::{Clock, Timer};
+use super::crash;
+use super::disk::{Choice, Disks, Done, Opened, Place, Wanted};
+use super::fence::Fence;
 use super::net::Listener;
 use super::notes::Notes;
-use super::{crash, device};
+use super::realtime::Realtime;
+use super::signals::{Callers, Ends};
+
+/// How long the end waits for the regions' last blocks.
+const LAST_BLOCKS: Duration = Duration::from_secs(3);
 
 /// The engine with everything that carries out its actions.
 #[derive(Debug)]
@@ -32,7 +40,14 @@ pub(crate) struct Monitor {
     state: Mutex<State>,
     clock: Clock,
     timer: Timer,
+    pub(crate) callers: Callers,
+    pub(crate) disks: Disks,
+    pub(crate) realtime: Realtime,
     pub(crate) notes: Notes,
+    /// Whether the stack has come to its end.
+    stopped: Mutex<bool>,
+    stopping: Condvar,
+    me: Weak<Self>,
 }
 
 struct State {
@@ -43,6 +58,9 @@ struct State {
     consumers: BTreeMap<ConsumerId, Box<dyn Consumer>>,
     views: Vec<(View, Mounted)>,
     listener: Option<Listener>,
+    /// For whom each disk is being opened.
+    opening: BTreeMap<ItemId, RequestId>,
+    fence: Fence,
 }
 
 impl std::fmt::Debug for State {
@@ -105,7 +123,7 @@ thread_local! {
 }
 
 impl Monitor {
-    pub(crate) fn new(config: &Config, notes: Notes) -> Self {
+    pub(crate) fn new(config: &Config, choice: Choice, notes: Notes) -> Arc<Self> {
         let clock = Clock::start();
         let state = State {
             engine: Engine::new(config, clock.now()),
@@ -115,8 +133,21 @@ impl Monitor {
             consumers: BTreeMap::new(),
             views: Vec::new(),
             listener: None,
+            opening: BTreeMap::new(),
+            fence: Fence::default(),
         };
-        Self { state: Mutex::new(state), clock, timer: Timer::default(), notes }
+        Arc::new_cyclic(|me| Self {
+            state: Mutex::new(state),
+            clock,
+            timer: Timer::default(),
+            callers: Callers::default(),
+            disks: Disks::new(choice),
+            realtime: Realtime::default(),
+            notes,
+            stopped: Mutex::new(false),
+            stopping: Condvar::new(),
+            me: me.clone(),
+        })
     }
 
     /// A call on a tree; `through` tells the mount it came through.
@@ -128,9 +159,22 @@ impl Monitor {
         op: Op<'_>,
         respond: Respond,
     ) {
+        // Only calls that come through a mount keep their callers from their signals.
+        let ends = match op {
+            _ if through.is_none() || caller.pid == 0 => None,
+            Op::Store { .. } => Some(Ends::AnySignal),
+            Op::Rmdir { .. } => Some(Ends::Death),
+            _ => None,
+        };
         self.enter(|state, now| {
             let request = state.await_answer(Waiting::Call(through, respond));
             state.engine.handle(now, Input::Tree { request, caller, view, op });
+            if let Some(ends) = ends {
+                state.carry_out(self);
+                if state.waiting.contains_key(&request) {
+                    self.callers.add(request, caller.pid, ends);
+                }
+            }
         });
     }
 
@@ -167,14 +211,70 @@ impl Monitor {
         self.enter(|state, now| state.engine.handle(now, Input::Delivered { consumer, event }));
     }
 
+    /// A device has been opened for a region, or not.
+    pub(crate) fn disk_opened(&self, wanted: &Wanted, result: Result<Opened, Refusal>) {
+        let disk = wanted.disk;
+        let late = self.enter(|state, now| {
+            // Given up, and the next one tries already: this was not for it.
+            if state.opening.get(&disk) != Some(&wanted.request) {
+                return Some(result);
+            }
+            state.opening.remove(&disk);
+            let result = result.map(|opened| {
+                let info = opened.info.clone();
+                self.disks.add(wanted, opened);
+                info
+            });
+            state.engine.handle(now, Input::DiskOpened { disk, result });
+            None
+        });
+        drop(late);
+    }
+
+    /// A request to a disk has ended.
+    pub(crate) fn disk_done(&self, disk: ItemId, done: Done<'_>) {
+        let input = match done {
+            Done::Read(op, result) => Input::DiskRead { disk, op, result },
+            Done::Written(op, result) => Input::DiskWritten { disk, op, result },
+        };
+        self.enter(|state, now| state.engine.handle(now, input));
+    }
+
     /// Body of the timer thread.
     pub(crate) fn keep_time(&self) {
+        self.realtime.own_thread();
         self.timer.run(&self.clock, || self.enter(|state, now| state.engine.handle_timeout(now)));
     }
 
-    /// Answers everybody who waits, tells the consumers, closes the socket, ends the timer thread.
+    /// Body of the thread that looks for signals to callers.
+    pub(crate) fn watch_callers(&self) {
+        self.realtime.own_thread();
+        self.callers.watch(|request| {
+            self.enter(|state, now| {
+                // Answered in the meantime?
+                if state.waiting.contains_key(&request) {
+                    state.engine.handle(now, Input::Cancel(request));
+                }
+            });
+        });
+    }
+
+    /// Answers everybody who waits, lets every region write its last block, tells the consumers, closes the
+    /// socket, ends the threads. A disk that hangs is not waited for longer than [`LAST_BLOCKS`].
     pub(crate) fn shut_down(&self) {
         self.enter(|state, now| state.engine.handle(now, Input::Shutdown));
+        let mut stopped = self.stopped.lock();
+        let late = !*stopped && {
+            self.stopping.wait_while_for(&mut stopped, |stopped| !*stopped, LAST_BLOCKS).timed_out()
+        };
+        drop(stopped);
+        if late {
+            self.notes
+                .warn("a disk did not take the last block in time: others will see this node die, not leave");
+            self.enter(|state, _| state.stop(self));
+        }
+        self.disks.stop();
+        self.callers.stop();
         self.timer.stop();
     }
 
@@ -209,6 +309,7 @@ impl Monitor {
         self.hold(|state| {
             let done = work(state, self.clock.now());
             state.carry_out(self);
+            self.disks.go();
             self.timer.set(state.engine.poll_timeout());
             done
         })
@@ -220,6 +321,7 @@ impl Monitor {
         if INSIDE.replace(true) {
             crash::end(&self.notes, "the monitor was entered from within: a fault of this program");
         }
+        self.realtime.entering();
         let mut state = self.state.lock();
         match catch_unwind(AssertUnwindSafe(|| work(&mut state))) {
             Ok(done) => {
@@ -235,6 +337,7 @@ impl Monitor {
 
 impl Service for Monitor {
     fn call(&self, view: View, caller: Caller, op: Op<'_>, respond: Respond) {
+        self.realtime.own_thread();
         self.request(Some(view), view, caller, op, respond);
     }
 
@@ -257,16 +360,20 @@ impl State {
         let mut fed = VecDeque::new();
         loop {
             while let Some(action) = self.engine.poll_action() {
-                fed.extend(self.act(action, &monitor.notes));
+                fed.extend(self.act(action, monitor));
             }
             let Some(input) = fed.pop_front() else { return };
             self.engine.handle(monitor.clock.now(), input);
         }
     }
 
-    fn act(&mut self, action: Action, notes: &Notes) -> Option<Input<'static>> {
+    fn act(&mut self, action: Action, monitor: &Monitor) -> Option<Input<'static>> {
+        let notes = &monitor.notes;
         match action {
-            Action::Reply { request, result } => self.answer(request, result),
+            Action::Reply { request, result } => {
+                monitor.callers.remove(request);
+                self.answer(request, result);
+            }
             Action::Deliver { consumer, event } => {
                 if let Some(consumer) = self.consumers.get(&consumer) {
                     consumer.tell(event);
@@ -291,16 +398,27 @@ impl State {
                 return Some(Input::Listening { request, result });
             }
             Action::StopListening => self.listener = None,
-            Action::OpenDisk { disk, caller, descriptor, .. } => {
-                let result = device::look(caller, descriptor).and(Err(Refusal::NotABlockDevice));
-                return Some(Input::DiskOpened { disk, result });
+            Action::OpenDisk { disk, request, caller, descriptor, block_bytes, start_block, blocks } => {
+                self.opening.insert(disk, request);
+                let place = Place { block_bytes, start_block, blocks };
+                let wanted = Wanted { disk, request, caller, descriptor, place };
+                if let Err(refusal) = monitor.disks.open(wanted, monitor.me.clone()) {
+                    self.opening.remove(&disk);
+                    return Some(Input::DiskOpened { disk, result: Err(refusal) });
+                }
             }
-            Action::ReadDisk { .. }
-            | Action::WriteDisk { .. }
-            | Action::CloseDisk(_)
-            | Action::Fence { .. } => {}
+            Action::ReadDisk { disk, op, first, count } => monitor.disks.read(disk, op, first, count),
+            Action::WriteDisk { disk, op, slot, block } => monitor.disks.write(disk, op, slot, block),
+            Action::CloseDisk(disk) => monitor.disks.close(disk),
+            // Both words of the method end this process, which is all there is to end.
+            Action::Fence { method: _, reason } => {
+                monitor.disks.halt();
+                self.listener = None;
+                let mounts = self.views.iter().map(|(_, mounted)| mounted.path());
+                self.fence.act(notes, &reason.to_string(), mounts);
+            }
             Action::Note(note) => notes.note(&note),
-            Action::Stopped => self.stop(notes),
+            Action::Stopped => self.stop(monitor),
         }
         None
     }
@@ -334,14 +452,18 @@ impl State {
         Ok(())
     }
 
-    fn stop(&mut self, notes: &Notes) {
+    fn stop(&mut self, monitor: &Monitor) {
+        if std::mem::replace(&mut *monitor.stopped.lock(), true) {
+            return;
+        }
         self.listener = None;
         for consumer in std::mem::take(&mut self.consumers).into_values() {
             consumer.end(End::Stopping);
         }
         if !self.waiting.is_empty() {
-            notes.warn(&format!("{} requests were left without an answer", self.waiting.len()));
+            monitor.notes.warn(&format!("{} requests were left without an answer", self.waiting.len()));
         }
+        monitor.stopping.notify_all();
     }
 }
 

@@ -42,7 +42,7 @@ impl World {
     /// A cluster with nodes n0 and n1 and the region R.
     fn new() -> Self {
         let notes = Notes::open(LogTarget::Discard, LogFormat::Text).unwrap();
-        let monitor = Arc::new(Monitor::new(&Config::default(), notes));
+        let monitor = Monitor::new(&Config::default(), Choice::default(), notes);
         let (see, seen) = unbounded();
         let world = Self { monitor, seen, see };
         world.store(&["cluster", "heartbeat_mode"], b"user").unwrap();

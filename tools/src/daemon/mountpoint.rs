@@ -125,6 +125,38 @@ pub fn ours(dir: &Path) -> bool {
     mounts.find(|(place, _)| place == dir).is_some_and(|(_, ours)| ours)
 }
 
+/// Those of the places where a mount of ours is the topmost one, with the name of its FUSE connection.
+pub(crate) fn of_ours(places: &[PathBuf]) -> Vec<(PathBuf, String)> {
+    let mounts = fs::read("/proc/self/mountinfo").unwrap_or_default();
+    let found = places.iter().filter_map(|place| {
+        let line = mounts
+            .rsplit(|byte| *byte == b'\n')
+            .find(|line| mount(line).is_some_and(|(found, _)| found == *place))?;
+        mount(line).filter(|(_, ours)| *ours)?;
+        // Major and minor of its device; the minor is the connection's name.
+        let device = line.split(|byte| *byte == b' ').nth(2)?;
+        let minor = device.rsplit(|byte| *byte == b':').next()?;
+        Some((place.clone(), String::from_utf8_lossy(minor).into_owned()))
+    });
+    found.collect()
+}
+
+/// [`detach`], but a helper that is needed for it goes on by itself, also when this process ends.
+pub(crate) fn detach_without_waiting(dir: &Path) {
+    if unmount(dir, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) != Err(Errno::PERM) {
+        return;
+    }
+    let Some(fusermount) = fusermount() else { return };
+    // Nobody is left to be told of a failure.
+    let _ = Command::new(fusermount)
+        .args(["-u", "-z", "-q", "--"])
+        .arg(dir)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+}
+
 /// Place of a mount in a line of mountinfo, and whether it is one of ours.
 fn mount(line: &[u8]) -> Option<(PathBuf, bool)> {
     let mut fields = line.split(|byte| *byte == b' ');

@@ -7,12 +7,14 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use uo2cb_blockio::Script;
 use uo2cb_core::heartbeat::Event;
 use uo2cb_core::tree::Owner;
 use uo2cb_core::{Config, Refusal, Status, View};
 use uo2cb_fusefs::Options;
 
 use super::consumers::{self, Failed, Subscription};
+use super::disk::Choice;
 use super::error::Error;
 use super::monitor::{Monitor, Wish};
 use super::mountpoint;
@@ -33,6 +35,7 @@ pub struct Builder {
     log: LogTarget,
     format: LogFormat,
     control: Option<PathBuf>,
+    disks: Choice,
 }
 
 impl Builder {
@@ -80,6 +83,20 @@ impl Builder {
         self
     }
 
+    /// Take block devices only, as the kernel does. Otherwise a regular file will do for a disk.
+    #[must_use]
+    pub fn strict(mut self, strict: bool) -> Self {
+        self.disks.strict = strict;
+        self
+    }
+
+    /// Let every disk suffer from faults, to see what becomes of it.
+    #[must_use]
+    pub fn faults(mut self, script: Script) -> Self {
+        self.disks.faults = Some(script);
+        self
+    }
+
     /// Open a [control](crate::control) socket at this path, whose directory should be this user's alone.
     #[must_use]
     pub fn control(mut self, socket: impl Into<PathBuf>) -> Self {
@@ -112,9 +129,9 @@ impl Builder {
         let owner =
             Owner { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() };
         let config = Config { owner, mainline: self.mainline };
-        let monitor = Arc::new(Monitor::new(&config, notes));
+        let monitor = Monitor::new(&config, self.disks, notes);
         let (stop, ended) = bounded(16);
-        let mut node = Node { monitor, timer: None, server: None, stop: Stopper(stop), ended };
+        let mut node = Node { monitor, timer: None, signals: None, server: None, stop: Stopper(stop), ended };
         node.begin(dirs, self.user, self.allow_other, self.control)?;
         Ok(node)
     }
@@ -124,6 +141,7 @@ impl Builder {
 pub struct Node {
     monitor: Arc<Monitor>,
     timer: Option<JoinHandle<()>>,
+    signals: Option<JoinHandle<()>>,
     server: Option<Server>,
     stop: Stopper,
     ended: Receiver<String>,
@@ -162,6 +180,12 @@ impl Node {
         let monitor = Arc::clone(&self.monitor);
         let timer = thread::Builder::new().name("timer".into()).spawn(move || monitor.keep_time());
         self.timer = Some(timer.map_err(Error::System)?);
+        let monitor = Arc::clone(&self.monitor);
+        if !dirs.is_empty() {
+            let signals =
+                thread::Builder::new().name("signals".into()).spawn(move || monitor.watch_callers());
+            self.signals = Some(signals.map_err(Error::System)?);
+        }
         if user {
             self.write("cluster/heartbeat_mode", "user")?;
         }
@@ -302,8 +326,8 @@ impl Drop for Node {
                 }
             }
         }
-        if let Some(timer) = self.timer.take() {
-            let _ = timer.join();
+        for thread in [self.timer.take(), self.signals.take()].into_iter().flatten() {
+            let _ = thread.join();
         }
         self.monitor.notes.info("stopped");
         self.monitor.notes.flush(FLUSH);

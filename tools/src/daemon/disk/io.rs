@@ -1,0 +1,168 @@
+//! The thread that beats: takes what the monitor has noted, runs it, and hands results in.
+
+use std::collections::BTreeMap;
+use std::mem;
+use std::sync::Weak;
+use std::time::Duration;
+
+use crossbeam_channel::Sender;
+use parking_lot::Mutex;
+use uo2cb_blockio::{Completion, DiskKey, Op, Queue, Room, best};
+use uo2cb_core::heartbeat::disk::Block;
+use uo2cb_core::{Errno, ItemId, OpId};
+
+use super::super::monitor::Monitor;
+use super::super::notes::Notes;
+use super::{Done, Job, Jobs, Place, system};
+
+/// The longest slot.
+const LONGEST: usize = 4096;
+/// Between two looks at a queue that is broken.
+const BROKEN: Duration = Duration::from_millis(100);
+
+/// The disks as this thread knows them.
+struct Open {
+    queue: Box<dyn Queue>,
+    disks: BTreeMap<ItemId, (Result<DiskKey, Errno>, Place)>,
+    /// Whose disk it is, and how long a slot is.
+    regions: BTreeMap<DiskKey, (ItemId, usize)>,
+    block: Box<[u8; LONGEST]>,
+}
+
+/// Body of the thread. It tells its id when it is `ready`, and ends with the monitor at the latest.
+pub(super) fn run(
+    jobs: &Mutex<Jobs>,
+    monitor: &Weak<Monitor>,
+    notes: &Notes,
+    ready: &Sender<Result<u32, Errno>>,
+) {
+    let best = match best() {
+        Ok(best) => best,
+        Err(errno) => return ready.send(Err(system(errno))).unwrap_or_default(),
+    };
+    match best.without_uring {
+        None => notes.info("disks are reached through io_uring"),
+        Some(errno) => notes.info(&format!("disks are reached by threads: no io_uring here ({errno})")),
+    }
+    let mut open = Open {
+        queue: best.queue,
+        disks: BTreeMap::new(),
+        regions: BTreeMap::new(),
+        block: Box::new([0; LONGEST]),
+    };
+    jobs.lock().waker = Some(open.queue.waker());
+    if let Some(monitor) = monitor.upgrade() {
+        monitor.realtime.own_thread();
+    }
+    let id = rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs();
+    let _ = ready.send(Ok(id));
+    let mut batch = Vec::new();
+    let mut said = false;
+    loop {
+        {
+            let mut jobs = jobs.lock();
+            if jobs.over {
+                return;
+            }
+            mem::swap(&mut jobs.noted, &mut batch);
+            // Awake until there is nothing left to take: what comes then has to wake it.
+            jobs.awake = !batch.is_empty();
+        }
+        if !batch.is_empty() {
+            for job in batch.drain(..) {
+                if let Some((disk, done)) = open.start(job) {
+                    hand_in(monitor, disk, done);
+                }
+            }
+            // What was noted meanwhile goes down with it.
+            continue;
+        }
+        let Open { queue, regions, .. } = &mut open;
+        let waited = queue.complete(None, &mut |completion| {
+            if let Some((disk, slot)) = regions.get(&completion.disk) {
+                jobs.lock().awake = true;
+                hand_in(monitor, *disk, done(&completion, *slot));
+            }
+        });
+        if let Err(errno) = waited {
+            if !mem::replace(&mut said, true) {
+                notes.warn(&format!("disks cannot be reached any more: {errno}"));
+            }
+            std::thread::sleep(BROKEN);
+        }
+    }
+}
+
+fn hand_in(monitor: &Weak<Monitor>, disk: ItemId, done: Done<'_>) {
+    if let Some(monitor) = monitor.upgrade() {
+        monitor.disk_done(disk, done);
+    }
+}
+
+fn done<'a>(completion: &Completion<'a>, slot: usize) -> Done<'a> {
+    let op = OpId(completion.tag);
+    let result = completion.result.map_err(system);
+    match completion.op {
+        Op::Read => Done::Read(op, result.map(|_| completion.bytes)),
+        // A part of a slot is as good as none.
+        Op::Write => {
+            Done::Written(op, result.and_then(|count| if count == slot { Ok(()) } else { Err(Errno::EIO) }))
+        }
+    }
+}
+
+impl Open {
+    /// Notes a request in the queue. A result at once means that it could not.
+    fn start(&mut self, job: Job) -> Option<(ItemId, Done<'static>)> {
+        match job {
+            Job::Add(disk, place, device) => {
+                self.close(disk);
+                let slot = place.block_bytes as usize;
+                let room = Room { read: slot * place.blocks as usize, write: slot };
+                let key = self.queue.add(device, room).map_err(system);
+                if let Ok(key) = key {
+                    self.regions.insert(key, (disk, slot));
+                }
+                self.disks.insert(disk, (key, place));
+                None
+            }
+            Job::Read { disk, op, first, count } => {
+                let errno = self.read(disk, op, first, count).err()?;
+                Some((disk, Done::Read(op, Err(errno))))
+            }
+            Job::Write { disk, op, slot, block } => {
+                let errno = self.write(disk, op, slot, &block).err()?;
+                Some((disk, Done::Written(op, Err(errno))))
+            }
+            Job::Close(disk) => {
+                self.close(disk);
+                None
+            }
+        }
+    }
+
+    fn place(&self, disk: ItemId, slot: u32) -> Result<(DiskKey, Place, u64), Errno> {
+        let (key, place) = self.disks.get(&disk).ok_or(Errno::EIO)?;
+        Ok(((*key)?, *place, place.offset(slot).ok_or(Errno::EIO)?))
+    }
+
+    fn read(&mut self, disk: ItemId, op: OpId, first: u32, count: u32) -> Result<(), Errno> {
+        let (key, place, offset) = self.place(disk, first)?;
+        let length = count as usize * place.block_bytes as usize;
+        self.queue.read(key, op.0, offset, length).map_err(|_| Errno::EIO)
+    }
+
+    fn write(&mut self, disk: ItemId, op: OpId, slot: u32, block: &Block) -> Result<(), Errno> {
+        let (key, place, offset) = self.place(disk, slot)?;
+        let bytes = self.block.get_mut(..place.block_bytes as usize).ok_or(Errno::EIO)?;
+        block.encode(bytes);
+        self.queue.write(key, op.0, offset, bytes).map_err(|_| Errno::EIO)
+    }
+
+    fn close(&mut self, disk: ItemId) {
+        if let Some((Ok(key), _)) = self.disks.remove(&disk) {
+            self.regions.remove(&key);
+            self.queue.remove(key);
+        }
+    }
+}

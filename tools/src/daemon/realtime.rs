@@ -1,0 +1,105 @@
+//! Real-time priority and locked memory, from the first disk on: a thread that holds the monitor and gets no
+//! processor, or waits for a page, would hold up every beat.
+
+use std::cell::Cell;
+use std::fs;
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::mm::{MlockAllFlags, mlockall};
+use rustix::process::{Resource, getrlimit};
+
+use super::notes::Notes;
+
+/// The lowest of the real-time priorities: above everything ordinary.
+const PRIORITY: libc::c_int = 1;
+
+/// Whether the threads of a node are to be more than ordinary ones.
+#[derive(Debug, Default)]
+pub(crate) struct Realtime {
+    armed: AtomicBool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// A thread of the program that uses this library: its priority is the program's affair.
+    Foreign,
+    Ordinary,
+    Raised,
+}
+
+thread_local! {
+    static STANDING: Cell<Standing> = const { Cell::new(Standing::Foreign) };
+}
+
+impl Realtime {
+    /// The calling thread is the node's own.
+    pub(crate) fn own_thread(&self) {
+        if STANDING.get() == Standing::Foreign {
+            STANDING.set(Standing::Ordinary);
+        }
+        self.entering();
+    }
+
+    /// The calling thread is about to enter the monitor.
+    #[inline]
+    pub(crate) fn entering(&self) {
+        if STANDING.get() == Standing::Ordinary && self.armed.load(Ordering::Relaxed) {
+            // What the system refuses to one thread it refuses to all, and that has been said.
+            STANDING.set(Standing::Raised);
+            let _ = raise();
+        }
+    }
+
+    /// A disk beats from now on. Says in the log, once, what the system does not allow.
+    pub(crate) fn arm(&self, notes: &Notes) {
+        if self.armed.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let priority = raise();
+        STANDING.set(Standing::Raised);
+        static LOCKED: Once = Once::new();
+        let mut memory = Ok(());
+        LOCKED.call_once(|| memory = lock_memory());
+        let line = match (priority, memory) {
+            (Ok(()), Ok(())) => return,
+            (Err(error), Ok(())) => format!("no real-time priority ({error})"),
+            (Ok(()), Err(why)) => format!("memory is not locked ({why})"),
+            (Err(error), Err(why)) => {
+                format!("no real-time priority ({error}), memory is not locked ({why})")
+            }
+        };
+        notes.info(&format!("{line}: beats may come late on a busy machine"));
+    }
+}
+
+/// Raises the calling thread, not those that it starts.
+fn raise() -> Result<(), rustix::io::Errno> {
+    let parameter = libc::sched_param { sched_priority: PRIORITY };
+    // SAFETY: `parameter` is valid for the call; 0 is the calling thread.
+    let done = unsafe { libc::sched_setscheduler(0, libc::SCHED_RR | libc::SCHED_RESET_ON_FORK, &parameter) };
+    if done == 0 {
+        return Ok(());
+    }
+    Err(rustix::io::Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(rustix::io::Errno::PERM))
+}
+
+/// Locks all memory of the process, now and later.
+fn lock_memory() -> Result<(), String> {
+    // Under a limit that this process is below only now, every later allocation could fail. The system looks
+    // at the limit first, so a process above it that may lock all the same is exempt from it.
+    if let Some(limit) = getrlimit(Resource::Memlock).current {
+        if size().is_none_or(|size| size <= limit) {
+            return Err(format!("limit {} KiB", limit / 1024));
+        }
+    }
+    mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE).map_err(|errno| errno.to_string())
+}
+
+/// Bytes of address space in use.
+fn size() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:"))?;
+    let kib: u64 = size.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kib.saturating_mul(1024))
+}
