@@ -8,6 +8,7 @@ use std::time::Instant;
 use io_uring::types::{SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use rustix::io::Errno;
+use rustix::process::{Resource, geteuid, getrlimit};
 
 use crate::align::AlignedBuf;
 use crate::bell::Bell;
@@ -37,6 +38,8 @@ pub struct Uring {
     /// Tables for descriptors and buffers are registered.
     fixed_files: bool,
     fixed_buffers: bool,
+    /// Bytes of buffers that may still be registered.
+    lockable: u64,
     disks: Vec<Slot>,
 }
 
@@ -63,7 +66,6 @@ struct Disk {
     _device: Arc<dyn Device>,
     descriptor: RawFd,
     fixed_file: bool,
-    fixed_buffers: bool,
     removed: bool,
     read: Half,
     write: Half,
@@ -75,13 +77,16 @@ struct Half {
     /// The kernel's alone while `flying`: then nothing here refers to its bytes, or frees it.
     buffer: ManuallyDrop<AlignedBuf>,
     flying: bool,
+    /// Is it in the table of buffers?
+    fixed: bool,
     room: usize,
     tag: u64,
 }
 
 impl Half {
     fn new(room: usize) -> Result<Self, Errno> {
-        Ok(Self { buffer: ManuallyDrop::new(AlignedBuf::new(room)?), flying: false, room, tag: 0 })
+        let buffer = ManuallyDrop::new(AlignedBuf::new(room)?);
+        Ok(Self { buffer, flying: false, fixed: false, room, tag: 0 })
     }
 
     fn check(&self, length: usize) -> Result<(), Refused> {
@@ -135,6 +140,7 @@ impl Uring {
             listening: false,
             fixed_files,
             fixed_buffers,
+            lockable: lockable(),
             disks: Vec::with_capacity(MAX_DISKS),
         })
     }
@@ -162,7 +168,7 @@ impl Uring {
         let (memory, place) = (half.buffer.start(), place as u16);
         macro_rules! entry {
             ($file:expr) => {
-                match (op, disk.fixed_buffers) {
+                match (op, half.fixed) {
                     (Op::Read, true) => {
                         opcode::ReadFixed::new($file, memory, length, place).offset(offset).build()
                     }
@@ -274,6 +280,21 @@ impl Uring {
         calls
     }
 
+    /// Registers a buffer at a place of the table, if limits allow: else the kernel pins it for each request.
+    fn register(&mut self, half: &mut Half, place: usize) {
+        let bytes = half.buffer.len() as u64;
+        if self.fixed_buffers && bytes <= self.lockable {
+            let entry = libc::iovec { iov_base: half.buffer.start().cast(), iov_len: half.buffer.len() };
+            // SAFETY: it stays allocated while its place is used: requests that name it end before it is freed.
+            let result =
+                unsafe { self.ring.0.submitter().register_buffers_update(place as u32, &[entry], None) };
+            half.fixed = result.is_ok();
+            if half.fixed {
+                self.lockable -= bytes;
+            }
+        }
+    }
+
     /// Frees a removed disk if none of its requests is in flight.
     fn free(&mut self, index: usize) {
         let slot = &mut self.disks[index];
@@ -285,9 +306,12 @@ impl Uring {
                     // If it fails, the descriptor stays until the next one takes its place.
                     let _ = submitter.register_files_update(index as u32, &[-1]);
                 }
-                if disk.fixed_buffers {
-                    // SAFETY: clears two places of the table.
-                    let _ = unsafe { submitter.register_buffers_update(2 * index as u32, &[NONE; 2], None) };
+                for (half, place) in [(&disk.read, 2 * index), (&disk.write, 2 * index + 1)] {
+                    if half.fixed {
+                        // SAFETY: clears a place of the table.
+                        let _ = unsafe { submitter.register_buffers_update(place as u32, &[NONE], None) };
+                        self.lockable = self.lockable.saturating_add(half.buffer.len() as u64);
+                    }
                 }
             }
             slot.generation = slot.generation.wrapping_add(1);
@@ -299,6 +323,15 @@ impl Drop for Uring {
     fn drop(&mut self) {
         // What has ended need not be leaked.
         self.collect(&mut |_| {});
+    }
+}
+
+/// Bytes of buffers that a ring may register. All processes of a user share one limit: a quarter of it leaves
+/// the others their rings. Root has none.
+fn lockable() -> u64 {
+    match getrlimit(Resource::Memlock).current {
+        Some(limit) if !geteuid().is_root() => limit / 4,
+        _ => u64::MAX,
     }
 }
 
@@ -325,22 +358,17 @@ impl Queue for Uring {
             None if self.disks.len() == MAX_DISKS => return Err(Errno::NFILE),
             None => self.disks.len(),
         };
-        let (read, write) = (Half::new(room.read)?, Half::new(room.write)?);
+        let (mut read, mut write) = (Half::new(room.read)?, Half::new(room.write)?);
         let submitter = self.ring.0.submitter();
         let fixed_file =
             self.fixed_files && submitter.register_files_update(index as u32, &[descriptor]).is_ok();
-        let table = [&read, &write]
-            .map(|half| libc::iovec { iov_base: half.buffer.start().cast(), iov_len: half.buffer.len() });
-        // SAFETY: both stay allocated while their place is used: requests that name it end before they are freed.
-        let registered = || unsafe { submitter.register_buffers_update(2 * index as u32, &table, None) };
-        // Refused where the limit on locked memory is low: then the kernel pins them for each request.
-        let fixed_buffers = self.fixed_buffers && registered().is_ok();
+        self.register(&mut write, 2 * index + 1);
+        self.register(&mut read, 2 * index);
         if index == self.disks.len() {
             self.disks.push(Slot { generation: 0, disk: None });
         }
         let slot = &mut self.disks[index];
-        let disk =
-            Disk { _device: device, descriptor, fixed_file, fixed_buffers, removed: false, read, write };
+        let disk = Disk { _device: device, descriptor, fixed_file, removed: false, read, write };
         slot.disk = Some(disk);
         Ok(DiskKey { lane: 0, index: index as u32, generation: slot.generation })
     }
