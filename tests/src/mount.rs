@@ -34,7 +34,7 @@ impl Mount {
     pub fn mainline() -> Result<Self, Error> {
         let mut server = Command::new(program::uo2cb()?);
         server.arg("mount");
-        Self::start(server, &["--mainline", "--foreground", "--allow-other"])
+        Self::start(server, &["--mainline", "--strict", "--foreground", "--allow-other"])
     }
 
     /// Any server that takes the folder as its next argument, and `options` after it.
