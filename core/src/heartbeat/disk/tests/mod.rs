@@ -14,6 +14,7 @@ use crate::testing::{Bench, Wish};
 mod beats;
 mod ending;
 mod global;
+mod random;
 mod several;
 mod starting;
 mod timeout;
