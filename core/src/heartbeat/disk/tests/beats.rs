@@ -5,8 +5,6 @@ use crate::heartbeat::{Cause, Edge};
 
 fn running() -> World {
     let mut world = World::new();
-    world.bench.subscribe(Wish { patience: Some(0), ..Wish::all(1) }).unwrap();
-    world.bench.input(Input::Unsubscribe(ConsumerId(1)));
     world.steady('R');
     world.wait(2000);
     world

@@ -184,13 +184,11 @@ impl Chaos {
             42 => bench.wait(self.rng.below(12_000)),
             43..46 if exists && self.rng.below(8) == 0 => drop(self.world.ask(region)),
             46 if exists && self.rng.below(8) == 0 => drop(bench.ask_rmdir(&path)),
-            47 if !exists => {
-                // Refused once the engine has ended.
-                if bench.mkdir(&path).is_ok() {
-                    self.world.ids.insert(bench.dir(&path), region);
-                    for (file, value) in [("block_bytes", "512"), ("start_block", "1"), ("blocks", "8")] {
-                        bench.write(&alloc::format!("{path}/{file}"), value).unwrap();
-                    }
+            // Refused once the engine has ended.
+            47 if !exists && bench.mkdir(&path).is_ok() => {
+                self.world.ids.insert(bench.dir(&path), region);
+                for (file, value) in [("block_bytes", "512"), ("start_block", "1"), ("blocks", "8")] {
+                    bench.write(&alloc::format!("{path}/{file}"), value).unwrap();
                 }
             }
             48 => {
