@@ -1,6 +1,6 @@
 //! Names of directory entries: bytes, as the kernel takes them.
 
-use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::string::String;
 use core::fmt;
 
@@ -8,7 +8,7 @@ use crate::error::Refusal;
 
 /// A name that may stand in a directory: 1 to 255 bytes, no `/`, no NUL, neither `.` nor `..`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Name(Box<[u8]>);
+pub struct Name(Arc<[u8]>);
 
 impl Name {
     /// Longest name of any file system (`NAME_MAX`).
