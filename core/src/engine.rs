@@ -185,6 +185,7 @@ impl Engine {
             name: region.name.clone(),
             method: region.method,
             holds: self.config.dependents(region.id),
+            disk: heartbeat.active().and_then(|method| method.disk_status(region.id)),
             up: self.up(Some(region.id)).into_iter().map(|up| (up.node, up.since)).collect(),
         });
         Status {

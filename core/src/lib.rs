@@ -43,5 +43,5 @@ pub use ids::{Caller, ConsumerId, ItemId, NodeNum, NodeSet, OpId, RequestId};
 pub use logmask::Subject;
 pub use name::{Name, printable};
 pub use note::{Level, Note};
-pub use status::{ClusterStatus, NodeStatus, RegionStatus, Status};
+pub use status::{ClusterStatus, DiskStatus, NodeStatus, RegionStatus, Status};
 pub use time::{Instant, Now, Stamp};

@@ -1,5 +1,6 @@
 //! The state of the stack, to read.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -62,6 +63,25 @@ pub struct RegionStatus {
     pub method: &'static str,
     /// Consumers that hold it.
     pub holds: u32,
+    /// Its device, if it beats on one.
+    pub disk: Option<DiskStatus>,
     /// Who is up, by number, and since when (wall clock since 1970).
     pub up: Vec<(NodeName, Duration)>,
+}
+
+/// The device of a region.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DiskStatus {
+    /// Its name.
+    pub device: String,
+    /// Id of the thread that beats.
+    pub pid: u32,
+    /// Size of a slot.
+    pub block_bytes: u32,
+    /// Where the region begins, in slots.
+    pub start_block: u64,
+    /// How many slots it has.
+    pub blocks: u32,
+    /// Steady? Before that somebody waits for it to become so.
+    pub steady: bool,
 }

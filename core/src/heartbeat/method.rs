@@ -14,6 +14,7 @@ use crate::error::{Errno, Refusal};
 use crate::ids::{Caller, ItemId, NodeNum, NodeSet, OpId, RequestId};
 use crate::name::Name;
 use crate::nodeman::NodeManager;
+use crate::status::DiskStatus;
 use crate::time::{Instant, Now};
 use crate::tree::{Kind, Stored};
 
@@ -207,6 +208,12 @@ pub trait Method: Debug + Send {
     /// Sets of regions, for debugfs.
     fn region_sets(&self) -> RegionSets {
         RegionSets::default()
+    }
+
+    /// The device of a region, if it beats on one.
+    fn disk_status(&self, region: ItemId) -> Option<DiskStatus> {
+        let _ = region;
+        None
     }
 
     /// Time since the last good beat of a region; zero before the first, and where nothing beats.

@@ -20,7 +20,7 @@ use core::time::Duration;
 use self::attributes::{GROUP, Mode, REGION};
 pub use self::block::{Block, Found};
 pub use self::live::{RegionSet, RegionSets};
-use self::region::{Phase, Region, next_tick};
+use self::region::{Phase, Region, Run, next_tick};
 use self::shared::{Env, Shared};
 pub use self::slot::{Left, Own, Slot, Verdict};
 use super::REGION_NAME_MAX;
@@ -30,6 +30,7 @@ use crate::error::Refusal;
 use crate::ids::{ItemId, NodeNum, NodeSet, OpId, RequestId};
 use crate::name::Name;
 use crate::number;
+use crate::status::DiskStatus;
 use crate::text::line;
 use crate::time::Instant;
 use crate::tree::{Kind, Stored};
@@ -274,6 +275,19 @@ impl Method for Disk {
 
     fn region_sets(&self) -> RegionSets {
         self.shared.sets
+    }
+
+    fn disk_status(&self, region: ItemId) -> Option<DiskStatus> {
+        let region = self.regions.get(&region)?;
+        let (info, run) = (region.device()?, region.run());
+        Some(DiskStatus {
+            device: info.name.clone(),
+            pid: info.pid,
+            block_bytes: region.block_bytes,
+            start_block: region.start_block,
+            blocks: region.blocks,
+            steady: run.is_some_and(Run::steady),
+        })
     }
 
     fn elapsed(&self, region: ItemId, now: Instant) -> Duration {
