@@ -3,7 +3,9 @@
 mod background;
 mod completions;
 mod demo;
+mod dump;
 mod follow;
+mod format;
 mod mount;
 mod status;
 mod umount;
@@ -48,6 +50,8 @@ enum Command {
     Watch(follow::Watch),
     Hold(follow::Hold),
     Demo(demo::Demo),
+    Format(format::Format),
+    Dump(dump::Dump),
     Completions(completions::Completions),
 }
 
@@ -109,6 +113,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Watch(command) => command.run(),
         Command::Hold(command) => command.run(),
         Command::Demo(command) => command.run(),
+        Command::Format(command) => command.run(),
+        Command::Dump(command) => command.run(),
         Command::Completions(command) => command.run(),
     };
     match result {
@@ -134,6 +140,13 @@ fn plain(message: &str) -> String {
 fn say(text: &str) -> bool {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
+}
+
+/// Size of a slot, as the kernel takes it.
+fn block_bytes(text: &str) -> Result<u32, String> {
+    let bytes =
+        text.parse().ok().filter(|bytes: &u32| bytes.is_power_of_two() && (512..=4096).contains(bytes));
+    bytes.ok_or_else(|| "not a power of two from 512 to 4096".into())
 }
 
 /// The text at a place of a JSON object.

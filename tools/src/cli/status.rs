@@ -70,6 +70,19 @@ fn write_lines(out: &mut String, status: &Value) -> std::fmt::Result {
         let holds = region.get("holds").and_then(Value::as_u64).unwrap_or(0);
         let held = if holds > 0 { format!(", held by {holds}") } else { String::new() };
         writeln!(out, "region     {} ({}){held}", text(region, "name"), text(region, "method"))?;
+        if let Some(disk) = region.get("disk").filter(|disk| disk.is_object()) {
+            let steady = disk.get("steady").and_then(Value::as_bool).unwrap_or(false);
+            let state = if steady { "steady" } else { "starting" };
+            let number = |key| disk.get(key).unwrap_or(&Value::Null);
+            writeln!(
+                out,
+                "  disk     {}, {state}; {} slots of {} bytes from block {}",
+                text(disk, "device"),
+                number("blocks"),
+                number("block_bytes"),
+                number("start_block"),
+            )?;
+        }
         for up in each(region, "up") {
             writeln!(out, "  up       {} since {}", node(up), text(up, "since"))?;
         }
@@ -91,13 +104,16 @@ mod tests {
             "cluster": {"name": "c", "fence_method": "reset", "nodes": [
                 {"name": "n1", "num": 1, "ipv4_address": "127.0.0.1", "ipv4_port": 7777, "local": true, "up": true},
                 {"name": "n2", "num": null, "ipv4_address": null, "ipv4_port": null, "local": false, "up": false}]},
-            "regions": [{"name": "R", "method": "user", "holds": 2, "up": [{"name": "n1", "num": 1, "since": "T"}]}],
+            "regions": [{"name": "D", "method": "disk", "holds": 0, "up": [], "disk": {"device": "vda",
+                "pid": 8, "block_bytes": 512, "start_block": 1, "blocks": 255, "steady": true}},
+                {"name": "R", "method": "user", "holds": 2, "up": [{"name": "n1", "num": 1, "since": "T"}]}],
         });
         assert_eq!(
             lines(&status),
             "uo2cb 0.1.0, pid 7, since S\nconfig     /c\nheartbeat  user (of disk, user)\n\
              cluster    c, fence method reset\n  node     n1 (1) 127.0.0.1:7777, local, up\n  \
-             node     n2 (-) -:-\nregion     R (user), held by 2\n  up       n1 (1) since T\nconsumers  1\n"
+             node     n2 (-) -:-\nregion     D (disk)\n  disk     vda, steady; 255 slots of 512 bytes \
+             from block 1\nregion     R (user), held by 2\n  up       n1 (1) since T\nconsumers  1\n"
         );
         assert!(lines(&json!({"cluster": null})).contains("no cluster\n"));
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use uo2cb_core::heartbeat::{Cause, Event, NodeName};
-use uo2cb_core::{Errno, Refusal, Status};
+use uo2cb_core::{DiskStatus, Errno, Refusal, Status};
 
 use super::Info;
 use crate::daemon::clock::utc;
@@ -30,6 +30,17 @@ pub(super) fn event(event: &Event) -> Value {
         "pid": pid,
         "text": event.to_string(),
     }})
+}
+
+fn disk(disk: &DiskStatus) -> Value {
+    json!({
+        "device": disk.device,
+        "pid": disk.pid,
+        "block_bytes": disk.block_bytes,
+        "start_block": disk.start_block,
+        "blocks": disk.blocks,
+        "steady": disk.steady,
+    })
 }
 
 fn node(node: &NodeName) -> Value {
@@ -85,6 +96,7 @@ pub(super) fn status(status: &Status, waiting: usize, info: &Info) -> Value {
                 "name": region.name.to_string(),
                 "method": region.method,
                 "holds": region.holds,
+                "disk": region.disk.as_ref().map(disk),
                 "up": region.up.iter().map(since).collect::<Vec<_>>(),
             })
         })

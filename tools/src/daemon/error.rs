@@ -36,6 +36,8 @@ pub enum Error {
     Mount(PathBuf, io::Error),
     /// The control socket cannot be made.
     Control(io::Error),
+    /// A device cannot be opened.
+    Device(io::Error),
     /// No thread, no memory.
     System(io::Error),
 }
@@ -88,6 +90,7 @@ impl fmt::Display for Error {
             }
             Self::Mount(dir, error) => write!(f, "{}: cannot be mounted: {}", dir.display(), plain(error)),
             Self::Control(error) => write!(f, "no control socket: {}", plain(error)),
+            Self::Device(error) => write!(f, "the device cannot be opened: {}", plain(error)),
             Self::System(error) => write!(f, "the system refused: {}", plain(error)),
         }
     }

@@ -1,6 +1,8 @@
 //! A node: one cluster stack with its threads, mounts and control socket.
 
 use std::fmt;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -255,6 +257,17 @@ impl Node {
     /// [`Tree::list`] in [`config`](Self::config).
     pub fn list(&self, path: impl AsRef<Path>) -> Result<Vec<Entry>, Refusal> {
         self.config().list(path)
+    }
+
+    /// Starts a region of disk heartbeat on a block device or a regular file: opens it and writes its
+    /// descriptor to the region's `dev`. `block_bytes`, `start_block` and `blocks` must have been set. Returns
+    /// when the region is steady, after some seconds.
+    pub fn start_region(&self, region: impl AsRef<Path>, device: impl AsRef<Path>) -> Result<(), Error> {
+        let mut options = std::fs::OpenOptions::new();
+        // What is no disk is not waited for; it is refused below.
+        let device = options.read(true).custom_flags(libc::O_NONBLOCK).open(device).map_err(Error::Device)?;
+        self.write(region.as_ref().join("dev"), device.as_raw_fd().to_string())?;
+        Ok(())
     }
 
     /// Registers a callback for the events of one region, or (none) of all. Lower priorities are told first.

@@ -1,0 +1,48 @@
+//! `uo2cb format`.
+
+use std::fs::OpenOptions;
+use std::path::PathBuf;
+
+use clap::{Args, ValueHint};
+
+use super::{Fail, say};
+
+/// Where a region made here begins: block 0 is refused, by the kernel too.
+const START: u64 = 1;
+
+/// Make a file that several nodes can share as a disk
+///
+/// The file has one leading block, since a region cannot begin at block 0, and then the slots, all zero. Prints
+/// what to write to the region's files. A file that exists is not touched.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  uo2cb format /tmp/shared
+  exec 7<> /tmp/shared                   with the printed values in block_bytes, start_block, blocks:
+  echo 7 > cluster/c/heartbeat/R/dev")]
+pub(crate) struct Format {
+    /// The file to make
+    #[arg(value_hint = ValueHint::FilePath)]
+    file: PathBuf,
+    /// How many slots: node numbers are below this
+    #[arg(long, value_name = "N", default_value_t = 255, value_parser = clap::value_parser!(u32).range(1..=255))]
+    slots: u32,
+    /// Size of a slot: a power of two from 512 to 4096
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = super::block_bytes)]
+    block_bytes: u32,
+}
+
+impl Format {
+    pub(crate) fn run(self) -> Result<(), Fail> {
+        let length = (START + u64::from(self.slots)) * u64::from(self.block_bytes);
+        let failed = |error| Fail::new(format!("{}: {error}", self.file.display()));
+        let file = OpenOptions::new().write(true).create_new(true).open(&self.file).map_err(failed)?;
+        // Not a hole: a full file system must not show at the first beat.
+        let made = rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, length);
+        made.or_else(|_| rustix::fs::ftruncate(&file, length))
+            .map_err(|errno| failed(errno.into()))
+            .inspect_err(|_| drop(std::fs::remove_file(&self.file)))?;
+        say(&format!("block_bytes {}\nstart_block {START}\nblocks {}\n", self.block_bytes, self.slots));
+        Ok(())
+    }
+}
