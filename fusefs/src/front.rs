@@ -304,7 +304,10 @@ impl Filesystem for Front {
                 if truncate {
                     shared.handles.set_size(ino.0, 0);
                 }
-                reply.opened(FileHandle(handle), FopenFlags::FOPEN_DIRECT_IO);
+                // A write that waits (to `dev`) must not hold up another, which is to be refused at once. Kernels
+                // before 6.2 do not know the second flag, and hold it up.
+                let flags = FopenFlags::FOPEN_DIRECT_IO | FopenFlags::FOPEN_PARALLEL_DIRECT_WRITES;
+                reply.opened(FileHandle(handle), flags);
             }
             Err(refusal) => reply.error(errno(refusal)),
         });
