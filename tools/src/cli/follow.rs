@@ -101,10 +101,13 @@ fn follow(mut client: Client, request: &Value, json: bool, label: &str) -> Resul
 fn words(line: &Value, label: &str) -> String {
     if let Some(event) = line.get("event") {
         let name = event.get("node").map(node).unwrap_or_default();
-        let pid = event.get("pid").unwrap_or(&Value::Null);
-        let region = if label.is_empty() { format!("{} ", text(event, "region")) } else { String::new() };
+        let pid = event.get("pid").filter(|pid| pid.is_number());
+        let by = pid.map_or_else(String::new, |pid| format!(" by pid {pid}"));
+        // Events of the whole node have no region.
+        let region = event.get("region").and_then(Value::as_str).filter(|_| label.is_empty());
+        let region = region.map_or_else(String::new, |region| format!("{region} "));
         return format!(
-            "{label}{} {region}{name} {}, {} by pid {pid}\n",
+            "{label}{} {region}{name} {}, {}{by}\n",
             text(event, "time"),
             text(event, "edge"),
             text(event, "cause"),
@@ -139,6 +142,9 @@ mod tests {
             "edge": "up", "cause": "linked", "pid": 7}});
         assert_eq!(words(&event, ""), "T R n1 (1) up, linked by pid 7\n");
         assert_eq!(words(&event, "hold R: "), "hold R: T n1 (1) up, linked by pid 7\n");
+        let event = json!({"event": {"time": "T", "region": null, "node": {"name": "n1", "num": 1},
+            "edge": "down", "cause": "silent", "pid": null}});
+        assert_eq!(words(&event, ""), "T n1 (1) down, silent\n");
         let up = json!([{"region": "R", "node": {"name": "n1", "num": 1}, "since": "T"}]);
         assert_eq!(words(&json!({"watching": {"up": up}}), ""), "watching, up: R n1 (1)\n");
         assert_eq!(words(&json!({"holding": {"up": []}}), "hold R: "), "hold R: holding, up: nobody\n");

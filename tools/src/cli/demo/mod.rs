@@ -1,5 +1,6 @@
 //! `uo2cb demo`: a session of a cluster stack with three nodes, in a real shell, through a real mount.
 
+mod disk;
 mod namespace;
 mod script;
 mod shell;
@@ -23,6 +24,8 @@ use super::{Fail, say};
 
 /// How long one step may take.
 const STEP: Duration = Duration::from_secs(20);
+/// How long a step takes at least for its time to be shown.
+const SLOW: Duration = Duration::from_millis(500);
 /// How long clearing away may take.
 const CLEAR: Duration = Duration::from_secs(5);
 
@@ -33,6 +36,9 @@ const CLEAR: Duration = Duration::from_secs(5);
 /// goes into a user name space of its own. Ends with 0 when everything came out as it should.
 #[derive(Args)]
 pub(crate) struct Demo {
+    /// Heartbeat on a disk instead: three daemons on one file, one of which is killed; takes half a minute
+    #[arg(long)]
+    disk: bool,
     /// Already in a name space of its own
     #[arg(long, hide = true)]
     in_namespace: bool,
@@ -47,7 +53,7 @@ impl Demo {
         match mountpoint::may_mount(false) {
             Err(Error::NoFusermount) if !self.in_namespace => {
                 say("# no fusermount3 here: this goes into a user name space of its own\n");
-                return namespace::again();
+                return namespace::again(self.disk);
             }
             other => other?,
         }
@@ -56,7 +62,7 @@ impl Demo {
         ctrlc::set_handler(move || flag.store(true, Ordering::SeqCst))
             .map_err(|error| Fail::new(format!("no signal handler: {error}")))?;
         let stage = Stage::new()?;
-        let mut played = play(&stage, &interrupted);
+        let mut played = play(&stage, self.disk, &interrupted);
         if played.is_err() && interrupted.load(Ordering::SeqCst) {
             // The shell and what runs in it were interrupted too: whatever they did not do is no failure.
             played = Err(Played::Failed("interrupted".into()));
@@ -65,7 +71,7 @@ impl Demo {
         match played {
             Err(Played::NotMounted(_)) if !self.in_namespace && cleared.is_ok() => {
                 say("# mounting is refused here: this goes into a user name space of its own\n");
-                namespace::again()
+                namespace::again(self.disk)
             }
             Err(Played::NotMounted(why)) => {
                 Err(Fail::new(format!("demo: the tree cannot be mounted: {why}")))
@@ -86,20 +92,26 @@ enum Played {
     Failed(String),
 }
 
-fn play(stage: &Stage, interrupted: &AtomicBool) -> Result<(), Played> {
+fn play(stage: &Stage, disk: bool, interrupted: &AtomicBool) -> Result<(), Played> {
     let mut shell = stage.shell().map_err(|error| Played::Failed(format!("no shell: {error}")))?;
-    for Step { title, command, succeeds, shows, events } in script::steps(free_port()) {
+    let steps = if disk { disk::steps(free_port()) } else { script::steps(free_port()) };
+    for Step { title, command, succeeds, shows, events } in steps {
         if !title.is_empty() {
             say(&format!("\n# {title}\n"));
         }
         say(&format!("$ {command}\n"));
         let mounts = command.starts_with("uo2cb mount");
         let expected = shell::Expected { succeeds, shows, events, within: STEP };
+        let begin = Instant::now();
         let ran = shell.run(&command, &expected, interrupted, |line| {
             say(&format!("{line}\n"));
         });
         match ran {
-            Ok(ran) if ran.success == succeeds => {}
+            Ok(ran) if ran.success == succeeds => {
+                if disk && begin.elapsed() > SLOW {
+                    say(&format!("# after {:.1} s\n", begin.elapsed().as_secs_f64()));
+                }
+            }
             Ok(ran) if mounts => return Err(Played::NotMounted(ran.output.trim().to_owned())),
             Ok(ran) => {
                 let was = if ran.success { "succeeded" } else { "failed" };
@@ -186,19 +198,21 @@ impl Stage {
     }
 
     fn try_clear(&self) -> io::Result<()> {
-        let mount = self.folder.join("config");
-        if mountpoint::ours(&mount) {
-            // Whether it went well is seen below.
-            let _ = self
-                .environment(Command::new(std::env::current_exe()?).args([Path::new("umount"), &mount]))
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .status();
-        }
-        if mountpoint::ours(&mount) {
-            // Never a removal through the mount.
-            mountpoint::detach(&mount)?;
+        for place in disk::NODES.into_iter().chain(["config"]) {
+            let mount = self.folder.join(place);
+            if mountpoint::ours(&mount) {
+                // Whether it went well is seen below.
+                let _ = self
+                    .environment(Command::new(std::env::current_exe()?).args([Path::new("umount"), &mount]))
+                    .stdin(Stdio::null())
+                    .stdout(Stdio::null())
+                    .stderr(Stdio::null())
+                    .status();
+            }
+            if mountpoint::ours(&mount) {
+                // Never a removal through the mount.
+                mountpoint::detach(&mount)?;
+            }
         }
         match fs::remove_dir_all(&self.folder) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),

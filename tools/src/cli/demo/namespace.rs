@@ -10,9 +10,9 @@ use rustix::thread::{UnshareFlags, unshare_unsafe};
 use super::super::Fail;
 
 /// This program again, to go there before it has a thread. Returns only when that fails.
-pub(super) fn again() -> Result<(), Fail> {
+pub(super) fn again(disk: bool) -> Result<(), Fail> {
     let exe = std::env::current_exe().unwrap_or_else(|_| "uo2cb".into());
-    let error = Command::new(exe).args(["demo", "--in-namespace"]).exec();
+    let error = Command::new(exe).args(["demo", "--in-namespace"]).args(disk.then_some("--disk")).exec();
     Err(Fail::new(format!("demo: cannot start itself again: {error}")))
 }
 

@@ -15,17 +15,19 @@ pub(super) struct Step {
 
 const REGION: &str = "8F3C0D9A4B7E4C21A6D55E0B9C1F7A32";
 
-struct Script(Vec<Step>);
+/// Steps as they are added.
+#[derive(Default)]
+pub(super) struct Script(Vec<Step>);
 
 impl Script {
-    fn title(&mut self, title: &'static str) -> &mut Self {
+    pub(super) fn title(&mut self, title: &'static str) -> &mut Self {
         let step = Step { title, command: String::new(), succeeds: true, shows: Vec::new(), events: 0 };
         self.0.push(step);
         self
     }
 
     /// A command that works and shows all of `shows`.
-    fn works(&mut self, command: &str, shows: &[&'static str]) -> &mut Self {
+    pub(super) fn works(&mut self, command: &str, shows: &[&'static str]) -> &mut Self {
         self.step(command, true, shows, 0)
     }
 
@@ -37,6 +39,10 @@ impl Script {
     /// A command that works, of which consumers are told in so many lines.
     fn told(&mut self, command: &str, events: usize, shows: &[&'static str]) -> &mut Self {
         self.step(command, true, shows, events)
+    }
+
+    pub(super) fn into_steps(self) -> Vec<Step> {
+        self.0
     }
 
     fn step(&mut self, command: &str, succeeds: bool, shows: &[&'static str], events: usize) -> &mut Self {

@@ -1,0 +1,405 @@
+//! Disk heartbeat through real mounts, on files that stand in for disks.
+//!
+//! Slow by nature: a beat comes every two seconds, and a region is steady after four of them. So the cases of
+//! a test run side by side, each with a daemon, a folder and a port of its own.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::{World, can_mount, kill, text, until};
+use uo2cb::core::heartbeat::disk::Block;
+use uo2cb::{Node, mountpoint};
+
+const REGION: &str = "cluster/c/heartbeat/R";
+
+/// A daemon with nodes n0 to n2 configured, of which `own` is its own.
+struct Daemon {
+    world: World,
+    child: Child,
+}
+
+impl Daemon {
+    fn new(own: u8, dead_threshold: u32, options: &[&str]) -> Self {
+        let world = World::new();
+        let mut child = world.command();
+        child.args(["mount", "config", "--foreground", "--log", "log"]).args(options);
+        let child = child.stderr(Stdio::null()).spawn().unwrap();
+        until("mounted", || mountpoint::ours(&world.mount) && world.at("cluster").exists());
+        let daemon = Self { world, child };
+        fs::create_dir(daemon.at("cluster/c")).unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        for num in 0..3 {
+            let node = daemon.at(&format!("cluster/c/node/n{num}"));
+            fs::create_dir(&node).unwrap();
+            fs::write(node.join("ipv4_port"), port.to_string()).unwrap();
+            fs::write(node.join("ipv4_address"), format!("127.0.0.{}", num + 1)).unwrap();
+            fs::write(node.join("num"), num.to_string()).unwrap();
+        }
+        fs::write(daemon.at(&format!("cluster/c/node/n{own}/local")), "1").unwrap();
+        fs::write(daemon.at("cluster/c/heartbeat/dead_threshold"), dead_threshold.to_string()).unwrap();
+        daemon
+    }
+
+    fn at(&self, path: &str) -> PathBuf {
+        self.world.at(path)
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.at(REGION).join(name)
+    }
+
+    /// Makes region R for slots from block 1 on.
+    fn region(&self) {
+        fs::create_dir(self.at(REGION)).unwrap();
+        fs::write(self.file("block_bytes"), "512").unwrap();
+        fs::write(self.file("start_block"), "1").unwrap();
+        fs::write(self.file("blocks"), "8").unwrap();
+    }
+
+    /// Writes a descriptor's number to `dev`. Gives the errno and how long that took.
+    fn start_with(&self, descriptor: i32) -> (Result<(), i32>, Duration) {
+        let begin = Instant::now();
+        let result = fs::write(self.file("dev"), descriptor.to_string());
+        (result.map_err(|error| error.raw_os_error().unwrap()), begin.elapsed())
+    }
+
+    fn start(&self, disk: &Path) -> (Result<(), i32>, Duration) {
+        let disk = File::options().read(true).write(true).open(disk).unwrap();
+        self.start_with(disk.as_raw_fd())
+    }
+
+    /// A shell that writes `dev`.
+    fn shell(&self, disk: &Path, script: &str) -> Child {
+        let script =
+            format!("exec 7<>'{}'; echo 7 > '{}'; {script}", disk.display(), self.file("dev").display());
+        Command::new("sh").args(["-c", &script]).stderr(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// Numbers of the nodes that are up.
+    fn up(&self) -> Vec<u64> {
+        let status = self.world.status();
+        let up = status["regions"][0]["up"].as_array().unwrap().clone();
+        up.iter().map(|node| node["num"].as_u64().unwrap()).collect()
+    }
+
+    #[track_caller]
+    fn until_up(&self, nodes: &[u64]) -> Instant {
+        until(&format!("up are {nodes:?}"), || self.up() == nodes);
+        Instant::now()
+    }
+
+    fn exit_status(&mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if self.child.try_wait().unwrap().is_none() {
+            self.world.run(&["umount", "config"]);
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// A file with room for the region, below the target directory or (tmpfs) in /dev/shm.
+struct Disk(PathBuf);
+
+impl Disk {
+    fn new(name: &str) -> Self {
+        Self::below(Path::new(env!("CARGO_TARGET_TMPDIR")), name)
+    }
+
+    fn below(dir: &Path, name: &str) -> Self {
+        let path = dir.join(format!("uo2cb-{name}-{}", std::process::id()));
+        File::create(&path).unwrap().set_len(16 * 512).unwrap();
+        Self(path)
+    }
+
+    fn slot(&self, node: u64) -> Block {
+        let mut slot = [0; 512];
+        File::open(&self.0).unwrap().read_exact_at(&mut slot, (1 + node) * 512).unwrap();
+        let found = Block::decode(&slot);
+        assert!(found.good);
+        found.block
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+#[track_caller]
+fn about(what: &str, took: Duration, expected: f64, tolerance: f64) {
+    let took = took.as_secs_f64();
+    println!("{what}: {took:.2} s");
+    assert!((took - expected).abs() <= tolerance, "{what}: {took:.2} s, not {expected} +- {tolerance}");
+}
+
+/// Runs all cases at the same time.
+fn side_by_side(cases: &[(&str, fn())]) {
+    if !can_mount() {
+        return;
+    }
+    thread::scope(|scope| {
+        let run = |(name, case): &(&'static str, fn())| {
+            (*name, thread::Builder::new().name((*name).into()).spawn_scoped(scope, *case).unwrap())
+        };
+        let cases: Vec<_> = cases.iter().map(|(name, case)| (*name, *case)).collect::<Vec<_>>();
+        let cases: Vec<(&'static str, fn())> = cases
+            .into_iter()
+            .map(|(name, case)| (&*Box::leak(name.to_owned().into_boxed_str()), case))
+            .collect();
+        let running: Vec<_> = cases.iter().map(run).collect();
+        let failed: Vec<_> =
+            running.into_iter().filter_map(|(name, case)| case.join().is_err().then_some(name)).collect();
+        assert!(failed.is_empty(), "failed: {failed:?}");
+    });
+}
+
+#[test]
+fn starts_take_their_time() {
+    side_by_side(&[
+        ("zeroed, then old", || {
+            let (disk, daemon) = (Disk::new("zeroed"), Daemon::new(0, 3, &[]));
+            daemon.region();
+            let (result, took) = daemon.start(&disk.0);
+            assert_eq!(result, Ok(()));
+            about("zeroed slot", took, 8.1, 0.3);
+            assert_eq!(
+                fs::read_to_string(daemon.file("dev")).unwrap().trim(),
+                disk.0.file_name().unwrap().to_str().unwrap()
+            );
+            assert_ne!(fs::read_to_string(daemon.file("pid")).unwrap(), "");
+            let begin = Instant::now();
+            fs::remove_dir(daemon.at(REGION)).unwrap();
+            assert!(begin.elapsed() < Duration::from_millis(500));
+            assert_eq!((disk.slot(0).generation, disk.slot(0).dead_ms), (0, 6000));
+            // Past the tick that the first start has left behind.
+            thread::sleep(Duration::from_secs(3));
+            daemon.region();
+            let (result, took) = daemon.start(&disk.0);
+            assert_eq!(result, Ok(()));
+            about("old slot", took, 6.05, 0.3);
+            assert_ne!(disk.slot(0).generation, 0);
+        }),
+        ("global, in memory", || {
+            let shm = Path::new("/dev/shm");
+            let disk = if shm.exists() { Disk::below(shm, "global") } else { Disk::new("global") };
+            let daemon = Daemon::new(0, 3, &[]);
+            fs::write(daemon.at("cluster/c/heartbeat/mode"), "global").unwrap();
+            daemon.region();
+            let (result, took) = daemon.start(&disk.0);
+            assert_eq!(result, Ok(()));
+            about("global", took, 12.1, 0.3);
+        }),
+        ("in process", || {
+            let disk = Disk::new("process");
+            let node = Node::builder().start().unwrap();
+            for dir in ["cluster/c", "cluster/c/node/n0", "cluster/c/heartbeat/R"] {
+                node.mkdir(dir).unwrap();
+            }
+            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+            for (file, value) in
+                [("ipv4_address", "127.0.0.1"), ("ipv4_port", &port), ("num", "0"), ("local", "1")]
+            {
+                node.write(format!("cluster/c/node/n0/{file}"), value).unwrap();
+            }
+            for (file, value) in [("block_bytes", "512"), ("start_block", "1"), ("blocks", "8")] {
+                node.write(format!("{REGION}/{file}"), value).unwrap();
+            }
+            assert!(node.start_region(REGION, "/dev/null").is_err());
+            node.start_region(REGION, &disk.0).unwrap();
+            let region = &node.status().regions[0];
+            assert!(region.disk.as_ref().is_some_and(|disk| disk.steady && disk.blocks == 8));
+            assert_eq!(region.up.len(), 1);
+            drop(node);
+            assert_eq!(disk.slot(0).generation, 0);
+        }),
+    ]);
+}
+
+#[test]
+fn daemons_on_one_disk_see_each_other() {
+    side_by_side(&[("three", || {
+        let disk = Disk::new("three");
+        let mut daemons: Vec<_> = (0..3).map(|own| Daemon::new(own, 4, &[])).collect();
+        thread::scope(|scope| {
+            for daemon in &daemons {
+                daemon.region();
+                scope.spawn(|| assert_eq!(daemon.start(&disk.0).0, Ok(())));
+            }
+        });
+        for daemon in &daemons {
+            daemon.until_up(&[0, 1, 2]);
+        }
+        let (killed, begin) = (daemons.pop().unwrap(), Instant::now());
+        kill(killed.child.id().try_into().unwrap(), libc::SIGKILL);
+        drop(killed);
+        let seen = daemons[0].until_up(&[0, 1]);
+        about("killed", seen - begin, 8.0, 2.2);
+        let begin = Instant::now();
+        drop(daemons.pop());
+        let seen = daemons[0].until_up(&[0]);
+        about("left", seen - begin, 1.1, 1.3);
+    })]);
+}
+
+#[test]
+fn a_waiting_start_can_be_given_up() {
+    side_by_side(&[
+        ("signals", || {
+            let (disk, daemon) = (Disk::new("signals"), Daemon::new(0, 3, &[]));
+            daemon.region();
+            for signal in [libc::SIGINT, libc::SIGKILL, libc::SIGTERM] {
+                let mut shell = daemon.shell(&disk.0, "");
+                until("started", || fs::read_to_string(daemon.file("dev")).unwrap() != "");
+                let begin = Instant::now();
+                kill(shell.id().try_into().unwrap(), signal);
+                assert_eq!(shell.wait().unwrap().signal(), Some(signal));
+                assert!(begin.elapsed() < Duration::from_millis(200), "{:?}", begin.elapsed());
+                for file in ["dev", "pid"] {
+                    assert_eq!(fs::read_to_string(daemon.file(file)).unwrap(), "");
+                }
+            }
+            // A signal that is ignored, and then the same region once more.
+            let script = "echo $?";
+            let shell = daemon.shell(&disk.0, script);
+            until("started", || fs::read_to_string(daemon.file("dev")).unwrap() != "");
+            kill(shell.id().try_into().unwrap(), libc::SIGURG);
+            assert_eq!(text(&shell.wait_with_output().unwrap().stdout), "0\n");
+        }),
+        ("a second writer, a removal", || {
+            let (disk, daemon) = (Disk::new("removal"), Daemon::new(0, 3, &[]));
+            daemon.region();
+            let first = daemon.shell(&disk.0, "echo $?");
+            until("started", || fs::read_to_string(daemon.file("dev")).unwrap() != "");
+            let (second, took) = daemon.start(&disk.0);
+            assert_eq!(second, Err(libc::EINVAL));
+            assert!(took < Duration::from_secs(1));
+            fs::remove_dir(daemon.at(REGION)).unwrap();
+            assert_eq!(text(&first.wait_with_output().unwrap().stdout), "0\n");
+            assert!(!daemon.at(REGION).exists());
+        }),
+    ]);
+}
+
+#[test]
+fn a_node_that_cannot_write_goes() {
+    fn fenced(name: &str, fault: &str) {
+        let disk = Disk::new(name);
+        let mut daemon = Daemon::new(0, 3, &["--fault", fault]);
+        daemon.region();
+        assert_eq!(daemon.start(&disk.0).0, Ok(()));
+        // The last good beat is the one that made it steady.
+        let begin = Instant::now();
+        assert_eq!(daemon.exit_status(), Some(uo2cb::CRASH_STATUS));
+        about(name, begin.elapsed(), 4.0, 0.5);
+        assert!(!mountpoint::ours(&daemon.world.mount));
+        let log = fs::read_to_string(daemon.world.folder.path().join("log")).unwrap();
+        assert!(log.contains("fenced: no good beat of region R"), "{log}");
+        assert_ne!(disk.slot(0).generation, 0, "stopped uncleanly");
+    }
+    side_by_side(&[
+        ("errors", || fenced("errors", "eio=write@9s..")),
+        ("hang", || fenced("hang", "hang@9s..")),
+        ("hung end", || {
+            let disk = Disk::new("end");
+            let daemon = Daemon::new(0, 31, &["--fault", "hang@9s.."]);
+            daemon.region();
+            assert_eq!(daemon.start(&disk.0).0, Ok(()));
+            thread::sleep(Duration::from_secs(3));
+            let begin = Instant::now();
+            drop(daemon);
+            about("hung end", begin.elapsed(), 3.5, 1.0);
+        }),
+    ]);
+}
+
+#[test]
+fn what_will_not_do_for_a_disk() {
+    side_by_side(&[
+        ("refused", || {
+            let daemon = Daemon::new(0, 3, &[]);
+            daemon.region();
+            let refused = |file: &File| daemon.start_with(file.as_raw_fd()).0.unwrap_err();
+            assert_eq!(refused(&File::open("/").unwrap()), libc::EINVAL);
+            assert_eq!(refused(&File::open("/dev/null").unwrap()), libc::EINVAL);
+            let disk = Disk::new("refused");
+            let path = File::options().read(true).custom_flags(libc::O_PATH).open(&disk.0).unwrap();
+            assert_eq!(refused(&path), libc::EINVAL);
+            assert_eq!(daemon.start_with(999).0, Err(libc::EINVAL));
+            let short = File::options().write(true).open(&disk.0).unwrap();
+            short.set_len(8 * 512).unwrap();
+            let (result, took) = daemon.start(&disk.0);
+            assert_eq!(result, Err(libc::EIO));
+            assert!(took < Duration::from_secs(1));
+            fs::write(daemon.file("start_block"), u64::MAX.to_string()).unwrap();
+            assert_eq!(daemon.start(&disk.0).0, Err(libc::EIO));
+        }),
+        ("strict", || {
+            let (disk, daemon) = (Disk::new("strict"), Daemon::new(0, 3, &["--strict"]));
+            daemon.region();
+            assert_eq!(daemon.start(&disk.0).0, Err(libc::EINVAL));
+        }),
+        ("no writes", || {
+            // What a read-only device comes to: 9 beats.
+            let (disk, daemon) = (Disk::new("nowrites"), Daemon::new(0, 3, &["--fault", "eio=write"]));
+            daemon.region();
+            let (result, took) = daemon.start(&disk.0);
+            assert_eq!(result, Err(libc::EIO));
+            about("no writes", took, 16.1, 0.4);
+        }),
+    ]);
+}
+
+/// The same as an ordinary user, whose mount only that user may enter: so in a shell of theirs.
+#[test]
+fn an_ordinary_user_needs_no_rights() {
+    const NOBODY: u32 = 65_534;
+    if !can_mount() || !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let world = World::new();
+    for dir in [world.folder.path(), &world.mount] {
+        std::os::unix::fs::chown(dir, Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    let run = |script: &str| {
+        let bin = Path::new(env!("CARGO_BIN_EXE_uo2cb"));
+        let mut shell = Command::new("sh");
+        shell.args(["-ec", script, "sh"]).arg(bin).current_dir(world.folder.path()).uid(NOBODY).gid(NOBODY);
+        shell.env("UO2CB_RUNTIME_DIR", world.run_dir()).stdin(Stdio::null()).output().unwrap()
+    };
+    if !run("exec test -x \"$1\" -a -w /dev/fuse && fusermount3 -V").status.success() {
+        eprintln!("not tested here: an ordinary user cannot mount, or not run the command");
+        return;
+    }
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let output = run(&format!(
+        "\"$1\" format disk --slots 8; \"$1\" mount config; cd config/cluster; mkdir c; cd c; mkdir node/n0
+         echo {port} > node/n0/ipv4_port; echo 127.0.0.1 > node/n0/ipv4_address
+         echo 0 > node/n0/num; echo 1 > node/n0/local
+         mkdir heartbeat/R; cd heartbeat/R; echo 512 > block_bytes; echo 1 > start_block; echo 8 > blocks
+         exec 7< ../../../../../disk; echo 7 > dev; cat dev; cd /; exec 7<&-
+         cd \"$OLDPWD\"; cd ../../../../..; \"$1\" status; \"$1\" dump disk; \"$1\" umount config; \"$1\" dump disk"
+    ));
+    let out = text(&output.stdout);
+    println!("{out}");
+    assert!(output.status.success(), "{out}{}", text(&output.stderr));
+    for part in ["start_block 1\nblocks 8", "disk     disk, steady", "0     alive", "0     left"] {
+        assert!(out.contains(part), "{part}: {out}");
+    }
+}
