@@ -7,6 +7,7 @@
 mod common;
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::net::TcpListener;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -68,8 +69,10 @@ impl Daemon {
 
     /// Writes a descriptor's number to `dev`. Gives the errno and how long that took.
     fn start_with(&self, descriptor: i32) -> (Result<(), i32>, Duration) {
+        // Not truncated: FUSE would wait with that for a write which waits already.
+        let mut dev = File::options().write(true).open(self.file("dev")).unwrap();
         let begin = Instant::now();
-        let result = fs::write(self.file("dev"), descriptor.to_string());
+        let result = dev.write_all(descriptor.to_string().as_bytes());
         (result.map_err(|error| error.raw_os_error().unwrap()), begin.elapsed())
     }
 
@@ -149,23 +152,28 @@ fn about(what: &str, took: Duration, expected: f64, tolerance: f64) {
     assert!((took - expected).abs() <= tolerance, "{what}: {took:.2} s, not {expected} +- {tolerance}");
 }
 
+/// Kernels from 6.2 on let a write to a file of FUSE go on beside another one.
+fn side_by_side_writes() -> bool {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
+    (numbers.next(), numbers.next()) >= (Some(6), Some(2))
+}
+
 /// Runs all cases at the same time.
 fn side_by_side(cases: &[(&str, fn())]) {
     if !can_mount() {
         return;
     }
     thread::scope(|scope| {
-        let run = |(name, case): &(&'static str, fn())| {
-            (*name, thread::Builder::new().name((*name).into()).spawn_scoped(scope, *case).unwrap())
+        let run = |(name, case): &(&str, fn())| {
+            thread::Builder::new().name((*name).into()).spawn_scoped(scope, *case).unwrap()
         };
-        let cases: Vec<_> = cases.iter().map(|(name, case)| (*name, *case)).collect::<Vec<_>>();
-        let cases: Vec<(&'static str, fn())> = cases
-            .into_iter()
-            .map(|(name, case)| (&*Box::leak(name.to_owned().into_boxed_str()), case))
-            .collect();
         let running: Vec<_> = cases.iter().map(run).collect();
-        let failed: Vec<_> =
-            running.into_iter().filter_map(|(name, case)| case.join().is_err().then_some(name)).collect();
+        let failed: Vec<_> = running
+            .into_iter()
+            .zip(cases)
+            .filter_map(|(case, (name, _))| case.join().err().map(|_| name))
+            .collect();
         assert!(failed.is_empty(), "failed: {failed:?}");
     });
 }
@@ -276,8 +284,7 @@ fn a_waiting_start_can_be_given_up() {
                 }
             }
             // A signal that is ignored, and then the same region once more.
-            let script = "echo $?";
-            let shell = daemon.shell(&disk.0, script);
+            let shell = daemon.shell(&disk.0, "echo $?");
             until("started", || fs::read_to_string(daemon.file("dev")).unwrap() != "");
             kill(shell.id().try_into().unwrap(), libc::SIGURG);
             assert_eq!(text(&shell.wait_with_output().unwrap().stdout), "0\n");
@@ -289,7 +296,9 @@ fn a_waiting_start_can_be_given_up() {
             until("started", || fs::read_to_string(daemon.file("dev")).unwrap() != "");
             let (second, took) = daemon.start(&disk.0);
             assert_eq!(second, Err(libc::EINVAL));
-            assert!(took < Duration::from_secs(1));
+            if side_by_side_writes() {
+                assert!(took < Duration::from_secs(1), "{took:?}");
+            }
             fs::remove_dir(daemon.at(REGION)).unwrap();
             assert_eq!(text(&first.wait_with_output().unwrap().stdout), "0\n");
             assert!(!daemon.at(REGION).exists());
