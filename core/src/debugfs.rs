@@ -10,7 +10,7 @@ use crate::time::{Instant, Now};
 use crate::tree::{Attribute, Kind, Made, Tree};
 
 const fn file(name: &'static str) -> Attribute {
-    Attribute { name, mode: 0o400 }
+    Attribute { name, mode: 0o400, waits: false }
 }
 
 static O2HB: Kind = Kind {

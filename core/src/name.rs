@@ -1,7 +1,7 @@
 //! Names of directory entries: bytes, as the kernel takes them.
 
-use alloc::sync::Arc;
 use alloc::string::String;
+use alloc::sync::Arc;
 use core::fmt;
 
 use crate::error::Refusal;

@@ -131,10 +131,9 @@ fn part(text: &[u8], offset: u64, size: u32) -> &[u8] {
 
 impl Filesystem for Front {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
-        // Old kernels lack some of these, at the price of more requests.
-        for wanted in [InitFlags::FUSE_ATOMIC_O_TRUNC, InitFlags::FUSE_PARALLEL_DIROPS] {
-            let _ = config.add_capabilities(wanted);
-        }
+        // Not FUSE_ATOMIC_O_TRUNC, after which the kernel takes a file for empty, and lets no other write begin
+        // behind its end while one goes on. Old kernels lack this one, at the price of waiting.
+        let _ = config.add_capabilities(InitFlags::FUSE_PARALLEL_DIROPS);
         // One store is at most a page; what is longer is cut in any case.
         let _ = config.set_max_write(64 * 1024);
         Ok(())
@@ -195,7 +194,8 @@ impl Filesystem for Front {
             };
             match result.or_else(removed) {
                 Ok(Answer::Attr(attr)) => {
-                    if let Some(size) = size {
+                    // A write beyond the size would hold up others.
+                    if let Some(size) = size.filter(|_| !attr.waits) {
                         shared.handles.set_size(ino.0, size);
                     }
                     reply.attr(&shared.ttl, &shared.file_attr(&attr));
@@ -293,17 +293,13 @@ impl Filesystem for Front {
             _ => (false, false),
         };
         let direct = flags.0 & libc::O_DIRECT != 0;
-        let truncate = flags.0 & libc::O_TRUNC != 0 && !direct;
-        let op = Op::Open { item, attribute, read, write, truncate };
+        let op = Op::Open { item, attribute, read, write };
         self.call(request, op, move |shared, result| match result {
             // configfs has no direct I/O.
             Ok(_) if direct => reply.error(Errno::EINVAL),
             Ok(_) => {
                 // Attributes are longer in stat than in read: only direct I/O believes the read.
                 let handle = shared.handles.open_file(ino.0);
-                if truncate {
-                    shared.handles.set_size(ino.0, 0);
-                }
                 // A write that waits (to `dev`) must not hold up another, which is to be refused at once. Kernels
                 // before 6.2 do not know the second flag, and hold it up.
                 let flags = FopenFlags::FOPEN_DIRECT_IO | FopenFlags::FOPEN_PARALLEL_DIRECT_WRITES;

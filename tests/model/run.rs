@@ -180,7 +180,7 @@ impl Run {
             }
             Ask::Open { dir, attribute, read, write } => {
                 let (item, attribute) = self.attribute(dir, attribute);
-                TreeOp::Open { item, attribute, read: *read, write: *write, truncate: false }
+                TreeOp::Open { item, attribute, read: *read, write: *write }
             }
             Ask::Chmod { path, mode } => {
                 TreeOp::SetAttr(self.object(path), SetAttr { mode: Some(*mode), ..SetAttr::default() })

@@ -82,6 +82,8 @@ pub struct Attr {
     pub nlink: u32,
     /// 4096 for an attribute, 0 otherwise.
     pub size: u64,
+    /// Whether a write to it may take long: see [`Attribute::waits`](super::Attribute::waits).
+    pub waits: bool,
 }
 
 /// A new time stamp.

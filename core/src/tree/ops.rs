@@ -35,8 +35,6 @@ pub enum Op<'a> {
         read: bool,
         /// Open for writing.
         write: bool,
-        /// O_TRUNC: nothing is cut off, but the times change.
-        truncate: bool,
     },
     /// The text of an attribute. Answer: [`Answer::Text`].
     Show {
@@ -225,15 +223,7 @@ impl Tree {
             Op::Lookup { dir, name } => self.find(dir, name).map(Answer::Attr),
             Op::Stat(object) => self.stat(object),
             Op::List(dir) => self.list(dir),
-            Op::Open { item, attribute, read, write, truncate } => {
-                self.open(item, attribute, read, write).and_then(|opened| {
-                    let object = Object::Attribute(item, attribute);
-                    if truncate {
-                        self.set_attr(object, SetAttr { size: Some(0), ..SetAttr::default() }, asked.now)?;
-                    }
-                    Ok(opened)
-                })
-            }
+            Op::Open { item, attribute, read, write } => self.open(item, attribute, read, write),
             Op::Show { item, attribute } => self.attribute(item, attribute).and_then(|declared| {
                 if declared.mode & 0o444 == 0 {
                     return Err(Refusal::WriteOnly);
@@ -323,12 +313,12 @@ impl Tree {
     /// What stat(2) shows of an object.
     pub fn attr(&self, object: Object) -> Result<Attr, Refusal> {
         let meta = self.meta(object)?;
-        let (nlink, size) = match object {
-            Object::Dir(id) => (2 + self.items.dir(id)?.subdirs, 0),
-            Object::Attribute(..) => (1, self.attribute_size),
-            Object::Link(_) => (1, 0),
+        let (nlink, size, waits) = match object {
+            Object::Dir(id) => (2 + self.items.dir(id)?.subdirs, 0, false),
+            Object::Attribute(id, number) => (1, self.attribute_size, self.attribute(id, number)?.waits),
+            Object::Link(_) => (1, 0, false),
         };
-        Ok(Attr { object, meta, nlink, size })
+        Ok(Attr { object, meta, nlink, size, waits })
     }
 
     fn list(&self, dir: ItemId) -> Result<Answer, Refusal> {

@@ -40,17 +40,24 @@ pub struct Attribute {
     pub name: &'static str,
     /// Permission bits; where no read (write) bit is set there is no show (store).
     pub mode: u16,
+    /// Whether its store may take long ([`Stored::Later`]), so that no other write may wait behind it.
+    pub waits: bool,
 }
 
 impl Attribute {
+    /// Show and a store that may take long, 0644.
+    pub const fn waiting(name: &'static str) -> Self {
+        Self { name, mode: 0o644, waits: true }
+    }
+
     /// Show and store, 0644.
     pub const fn read_write(name: &'static str) -> Self {
-        Self { name, mode: 0o644 }
+        Self { name, mode: 0o644, waits: false }
     }
 
     /// Show only, 0444.
     pub const fn read_only(name: &'static str) -> Self {
-        Self { name, mode: 0o444 }
+        Self { name, mode: 0o444, waits: false }
     }
 }
 

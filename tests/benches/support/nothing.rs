@@ -77,9 +77,7 @@ fn kind(ino: u64) -> FileType {
 
 impl Filesystem for Nothing {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
-        for wanted in [InitFlags::FUSE_ATOMIC_O_TRUNC, InitFlags::FUSE_PARALLEL_DIROPS] {
-            let _ = config.add_capabilities(wanted);
-        }
+        let _ = config.add_capabilities(InitFlags::FUSE_PARALLEL_DIROPS);
         let _ = config.set_max_write(64 * 1024);
         Ok(())
     }

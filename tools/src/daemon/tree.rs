@@ -66,7 +66,7 @@ impl<'a> Tree<'a> {
     /// Text of an attribute.
     pub fn read(&self, path: impl AsRef<Path>) -> Result<String, Refusal> {
         let (item, attribute) = self.attribute(path.as_ref())?;
-        self.call(Op::Open { item, attribute, read: true, write: false, truncate: false })?;
+        self.call(Op::Open { item, attribute, read: true, write: false })?;
         match self.call(Op::Show { item, attribute })? {
             Answer::Text(text) => Ok(String::from_utf8_lossy(&text).into_owned()),
             _ => Ok(String::new()),
@@ -76,7 +76,7 @@ impl<'a> Tree<'a> {
     /// One write(2) to an attribute; gives how many bytes were taken, at most 4095.
     pub fn write(&self, path: impl AsRef<Path>, data: impl AsRef<[u8]>) -> Result<usize, Refusal> {
         let (item, attribute) = self.attribute(path.as_ref())?;
-        self.call(Op::Open { item, attribute, read: false, write: true, truncate: false })?;
+        self.call(Op::Open { item, attribute, read: false, write: true })?;
         match self.call(Op::Store { item, attribute, data: data.as_ref() })? {
             Answer::Stored(length) => Ok(length),
             _ => Ok(0),

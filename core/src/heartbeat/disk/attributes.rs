@@ -20,7 +20,7 @@ pub(super) static REGION: Kind = Kind {
         Attribute::read_write("block_bytes"),
         Attribute::read_write("start_block"),
         Attribute::read_write("blocks"),
-        Attribute::read_write("dev"),
+        Attribute::waiting("dev"),
         Attribute::read_only("pid"),
     ],
 };

@@ -24,7 +24,7 @@ static BOX: Kind = Kind {
         Attribute::read_write("first"),
         Attribute::read_write("slow"),
         Attribute::read_only("seen"),
-        Attribute { name: "secret", mode: 0o200 },
+        Attribute { name: "secret", mode: 0o200, waits: false },
     ],
 };
 
@@ -216,7 +216,7 @@ impl Bench {
 
     fn open(&mut self, path: &str, read: bool, write: bool) -> Result<Answer, Refusal> {
         let Some(Object::Attribute(item, attribute)) = self.object(path) else { panic!("{path}") };
-        self.ready(&Op::Open { item, attribute, read, write, truncate: false })
+        self.ready(&Op::Open { item, attribute, read, write })
     }
 
     fn chmod(&mut self, path: &str, mode: u16) {
