@@ -212,3 +212,17 @@ fn errno(error: &std::io::Error) -> Errno {
 fn system(errno: uo2cb_blockio::Errno) -> Errno {
     Errno(errno.raw_os_error())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_have_their_places() {
+        let place = Place { block_bytes: 4096, start_block: 2, blocks: 255 };
+        assert_eq!(place.offset(0), Some(8192));
+        assert_eq!(place.offset(254), Some(256 * 4096));
+        assert_eq!(Place { start_block: u64::MAX, ..place }.offset(1), None);
+        assert_eq!(Place { start_block: u64::MAX / 4096 + 1, ..place }.offset(0), None);
+    }
+}

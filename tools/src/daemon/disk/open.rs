@@ -57,3 +57,40 @@ fn generation() -> Result<u64, Refusal> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{LogFormat, LogTarget};
+    use std::fs::File;
+    use std::os::fd::AsRawFd;
+    use uo2cb_core::{Caller, ItemId, RequestId};
+
+    use super::super::Place;
+
+    #[test]
+    fn descriptors_of_this_process() {
+        let notes = Notes::open(LogTarget::Discard, LogFormat::Text).unwrap();
+        let here = Caller { pid: std::process::id(), uid: 0, gid: 0 };
+        let open = |caller, descriptor, strict| {
+            let place = Place { block_bytes: 512, start_block: 1, blocks: 1 };
+            let wanted = Wanted { disk: ItemId(1), request: RequestId(1), caller, descriptor, place };
+            device(&wanted, &Choice { strict, faults: None }, &notes).map(|device| device.info().kind)
+        };
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let readable = File::open(file.path()).unwrap();
+        let (null, dir) = (File::open("/dev/null").unwrap(), File::open("/").unwrap());
+        assert_eq!(open(here, readable.as_raw_fd(), false), Ok(Kind::File));
+        assert_eq!(open(here, readable.as_raw_fd(), true), Err(Refusal::NotABlockDevice));
+        assert_eq!(open(here, null.as_raw_fd(), false), Err(Refusal::NotABlockDevice));
+        assert_eq!(open(here, dir.as_raw_fd(), false), Err(Refusal::NotABlockDevice));
+        assert_eq!(open(here, -1, false), Err(Refusal::BadDescriptor));
+        assert_eq!(open(here, 1_000_000, false), Err(Refusal::BadDescriptor));
+        assert_eq!(open(Caller::default(), 0, false), Err(Refusal::BadDescriptor));
+    }
+
+    #[test]
+    fn generations_differ() {
+        assert_ne!(generation().unwrap(), generation().unwrap());
+    }
+}
