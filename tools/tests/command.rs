@@ -86,7 +86,7 @@ fn wrong_use_of_the_command_line_ends_with_2() {
     for arguments in [&["mount"][..], &["frobnicate"], &["hold"], &["mount", "config", "--nonsense"], &[]] {
         assert_eq!(world.run(arguments).status.code(), Some(2), "{arguments:?}");
     }
-    for command in ["mount", "umount", "status", "watch", "hold", "demo", "completions"] {
+    for command in ["mount", "umount", "status", "watch", "hold", "demo", "format", "dump", "completions"] {
         assert!(world.ok(&[command, "--help"]).contains("Usage: uo2cb "));
     }
 }

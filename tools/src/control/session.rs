@@ -21,6 +21,7 @@ const QUEUE: usize = 64;
 
 /// Serves a client until either side has enough.
 pub(super) fn run(shared: &Shared, stream: &Arc<UnixStream>) {
+    shared.monitor.realtime.own_thread();
     let (out, lines) = bounded(QUEUE);
     let writing = Arc::clone(stream);
     let writer = thread::Builder::new().name("client-out".into()).spawn(move || write(&lines, &writing));
