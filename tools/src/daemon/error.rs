@@ -99,7 +99,7 @@ impl fmt::Display for Error {
 impl error::Error for Error {}
 
 /// The system's words, without its number for them.
-fn plain(error: &io::Error) -> String {
+pub(super) fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error ").next().unwrap_or(&text).trim().to_owned()
 }

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::mm::{MlockAllFlags, mlockall};
 use rustix::process::{Resource, getrlimit};
 
+use super::error::plain;
 use super::notes::Notes;
 
 /// The lowest of the real-time priorities: above everything ordinary.
@@ -74,14 +75,14 @@ impl Realtime {
 }
 
 /// Raises the calling thread, not those that it starts.
-fn raise() -> Result<(), rustix::io::Errno> {
+fn raise() -> Result<(), String> {
     let parameter = libc::sched_param { sched_priority: PRIORITY };
     // SAFETY: `parameter` is valid for the call; 0 is the calling thread.
     let done = unsafe { libc::sched_setscheduler(0, libc::SCHED_RR | libc::SCHED_RESET_ON_FORK, &parameter) };
     if done == 0 {
         return Ok(());
     }
-    Err(rustix::io::Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(rustix::io::Errno::PERM))
+    Err(plain(&std::io::Error::last_os_error()))
 }
 
 /// Locks all memory of the process, now and later.
@@ -93,7 +94,7 @@ fn lock_memory() -> Result<(), String> {
             return Err(format!("limit {} KiB", limit / 1024));
         }
     }
-    mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE).map_err(|errno| errno.to_string())
+    mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE).map_err(|errno| plain(&errno.into()))
 }
 
 /// Bytes of address space in use.

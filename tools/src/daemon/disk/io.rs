@@ -11,6 +11,7 @@ use uo2cb_blockio::{Completion, DiskKey, Op, Queue, Room, best};
 use uo2cb_core::heartbeat::disk::Block;
 use uo2cb_core::{Errno, ItemId, OpId};
 
+use super::super::error::plain;
 use super::super::monitor::Monitor;
 use super::super::notes::Notes;
 use super::{Done, Job, Jobs, Place, system};
@@ -42,7 +43,9 @@ pub(super) fn run(
     };
     match best.without_uring {
         None => notes.info("disks are reached through io_uring"),
-        Some(errno) => notes.info(&format!("disks are reached by threads: no io_uring here ({errno})")),
+        Some(errno) => {
+            notes.info(&format!("disks are reached by threads: no io_uring here ({})", plain(&errno.into())))
+        }
     }
     let mut open = Open {
         queue: best.queue,
@@ -86,7 +89,7 @@ pub(super) fn run(
         });
         if let Err(errno) = waited {
             if !mem::replace(&mut said, true) {
-                notes.warn(&format!("disks cannot be reached any more: {errno}"));
+                notes.warn(&format!("disks cannot be reached any more: {}", plain(&errno.into())));
             }
             std::thread::sleep(BROKEN);
         }
