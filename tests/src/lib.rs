@@ -15,5 +15,6 @@ pub mod probe;
 pub mod program;
 pub mod rng;
 pub mod service;
+pub mod sim;
 pub mod subject;
 pub mod words;

@@ -1,0 +1,49 @@
+//! Clusters in virtual time (`sim` in the library): seeds, regressions, size.
+//!
+//! `UO2CB_SIM_SEEDS` sets how many seeds are run (default 1000; more is the long mode), `UO2CB_SIM_FIRST` the first.
+//! What fails is shrunk and printed as a plan to paste into `regressions.rs`.
+
+use uo2cb_tests::sim::faults::Plan;
+use uo2cb_tests::sim::invariants::Violation;
+use uo2cb_tests::sim::world::Figures;
+use uo2cb_tests::sim::{SEC, shrink, world};
+
+fn number(variable: &str, otherwise: u64) -> u64 {
+    std::env::var(variable).ok().and_then(|value| value.parse().ok()).unwrap_or(otherwise)
+}
+
+/// Everything there is to say about a plan that fails.
+fn report(plan: Plan, violation: &Violation) -> String {
+    let seed = plan.seed;
+    let small = shrink::shrink(plan, violation);
+    let (result, trace) = world::run_traced(&small);
+    let found = result.err();
+    format!(
+        "seed {seed}: {}: {} at {} us\nshrunk: {found:?}\n{small:#?}\n{}\n\
+         again: UO2CB_SIM_FIRST={seed} UO2CB_SIM_SEEDS=1 cargo test -p uo2cb-tests --test simulation\n",
+        violation.invariant,
+        violation.found,
+        violation.at,
+        trace.tail(40),
+    )
+}
+
+#[test]
+fn seeds() {
+    let (first, count) = (number("UO2CB_SIM_FIRST", 0), number("UO2CB_SIM_SEEDS", 1000));
+    let (began, mut all, mut time) = (std::time::Instant::now(), Figures::default(), 0);
+    let mut failed: Vec<(u64, Violation)> = Vec::new();
+    for seed in first..first + count {
+        let plan = Plan::of(seed);
+        match world::run(&plan) {
+            Ok(figures) => all.add(&figures),
+            Err(violation) => failed.push((seed, violation)),
+        }
+        time += plan.length;
+    }
+    println!("{count} seeds, {} virtual hours, {:?}: {all:?}", time / SEC / 3600, began.elapsed());
+    let Some((seed, violation)) = failed.first() else { return };
+    let lines: Vec<_> =
+        failed.iter().map(|(seed, found)| format!("{seed}: {}: {}\n", found.invariant, found.found)).collect();
+    panic!("{}\n{} of {count} seeds fail:\n{}", report(Plan::of(*seed), violation), failed.len(), lines.concat());
+}

@@ -1,0 +1,25 @@
+//! Clusters in virtual time: engines over shared disks, with faults, stepping from event to event.
+//!
+//! All of a run follows from its [`Plan`](faults::Plan), and a plan from one seed: there is no clock, no thread and no
+//! random order in here. Who runs a plan gets figures, or the first [`Violation`](invariants::Violation).
+
+pub mod disk;
+pub mod faults;
+pub mod flight;
+pub mod invariants;
+pub mod node;
+pub mod reference;
+pub mod safety;
+pub mod setup;
+pub mod shrink;
+pub mod trace;
+pub mod world;
+
+/// Virtual time in microseconds since the world began.
+pub type Us = u64;
+/// One millisecond.
+pub const MS: Us = 1000;
+/// One second.
+pub const SEC: Us = 1_000_000;
+/// Time between two beats.
+pub const PERIOD: Us = 2 * SEC;

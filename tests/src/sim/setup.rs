@@ -1,0 +1,180 @@
+//! Configuring a node through its tree, as an administrator's programs do.
+
+use uo2cb_core::tree::{Answer, Object, Op};
+use uo2cb_core::{Caller, Config, ConsumerId, Engine, Input, ItemId, Reply, RequestId, Subscribe, View};
+
+use super::faults::{Fault, Wrong};
+use super::invariants::{Checked, Violation, broken};
+use super::node::{Mail, Purpose, Region};
+use super::world::{Served, World};
+use super::{MS, SEC};
+
+/// Who configures.
+pub const CALLER: Caller = Caller { pid: 1, uid: 0, gid: 0 };
+const HEARTBEAT: &str = "cluster/c/heartbeat";
+
+impl World {
+    /// A node starts.
+    pub fn boot(&mut self, n: usize) -> Checked {
+        let plan = &self.plan;
+        let node = &mut self.nodes[n];
+        if node.engine.is_some() {
+            return Ok(());
+        }
+        node.incarnation += 1;
+        node.born = self.now;
+        node.paused = 0;
+        node.next_event = 0;
+        (node.dead_threshold, node.blocks, node.own) = (plan.dead_threshold, plan.nodes.into(), n as u8);
+        for fault in &plan.faults {
+            match *fault {
+                Fault::Config { node: who, wrong } if usize::from(who) == n => match wrong {
+                    Wrong::DeadThreshold(threshold) => node.dead_threshold = threshold,
+                    Wrong::Number(number) => node.own = number.min(plan.nodes - 1),
+                    Wrong::Blocks(blocks) => node.blocks = blocks.min(plan.nodes.into()),
+                },
+                _ => {}
+            }
+        }
+        let (own, threshold, nodes) = (node.own, node.dead_threshold, plan.nodes);
+        let (regions, global) = (plan.regions, plan.global);
+        node.regions = (0..regions).map(|_| Region::default()).collect();
+        node.engine = Some(Engine::new(&Config::default(), node.now(self.now)));
+        self.trace.line(self.now, n, format_args!("boots"));
+        self.mkdir(n, "cluster/c")?;
+        for num in 0..nodes {
+            let dir = format!("cluster/c/node/n{num}");
+            self.mkdir(n, &dir)?;
+            self.write(n, &format!("{dir}/ipv4_port"), "7777")?;
+            self.write(n, &format!("{dir}/ipv4_address"), &format!("10.0.0.{num}"))?;
+            self.write(n, &format!("{dir}/num"), &num.to_string())?;
+        }
+        self.write(n, &format!("cluster/c/node/n{own}/local"), "1")?;
+        self.write(n, &format!("{HEARTBEAT}/dead_threshold"), &threshold.to_string())?;
+        if global {
+            self.write(n, &format!("{HEARTBEAT}/mode"), "global")?;
+        }
+        let request = self.nodes[n].request(Purpose::Call);
+        let subscribe = Subscribe {
+            request,
+            consumer: ConsumerId(1),
+            region: None,
+            edge: None,
+            priority: 0,
+            patience: None,
+        };
+        self.input(n, Input::Subscribe(subscribe), Served::Nothing)?;
+        let together = self.nodes[n].rng.chance(50);
+        for region in 0..usize::from(regions) {
+            self.make(n, region)?;
+            let rng = &mut self.nodes[n].rng;
+            let wait = 10 * MS + rng.below(if together { MS } else { 12 * SEC });
+            let incarnation = self.nodes[n].incarnation;
+            self.later(wait, n, incarnation, Mail::Start(region));
+        }
+        Ok(())
+    }
+
+    /// Makes a region, without starting it.
+    pub fn make(&mut self, n: usize, region: usize) -> Checked {
+        let dir = format!("{HEARTBEAT}/R{region}");
+        self.mkdir(n, &dir)?;
+        let blocks = self.nodes[n].blocks.to_string();
+        for (file, value) in [("block_bytes", "512"), ("start_block", "1"), ("blocks", blocks.as_str())] {
+            self.write(n, &format!("{dir}/{file}"), value)?;
+        }
+        let item = match self.find(n, View::Config, &dir) {
+            Some(Object::Dir(item)) => item,
+            other => return Err(broken("setup", format!("{dir}: {other:?}"))),
+        };
+        let num = if self.plan.global {
+            self.read(n, &format!("o2hb/R{region}/num"))?.trim().parse().unwrap_or(u32::MAX)
+        } else {
+            0
+        };
+        let made = &mut self.nodes[n].regions[region];
+        *made = Region { item: Some(item), num, ..Region::default() };
+        Ok(())
+    }
+
+    /// Writes to `dev`.
+    pub fn start(&mut self, n: usize, region: usize) -> Checked {
+        let node = &mut self.nodes[n];
+        let place = &node.regions[region];
+        if place.item.is_none() || place.run.is_some() || place.dev.is_some() || place.removing || node.ending {
+            return Ok(());
+        }
+        let request = node.request(Purpose::Dev(region));
+        node.regions[region].dev = Some(request);
+        self.store(n, request, &format!("{HEARTBEAT}/R{region}/dev"), "5")
+    }
+
+    /// Removes a region.
+    pub fn remove(&mut self, n: usize, region: usize, wait: super::Us) -> Checked {
+        let node = &mut self.nodes[n];
+        let place = &mut node.regions[region];
+        if place.item.is_none() || place.removing || node.ending {
+            return Ok(());
+        }
+        place.removing = true;
+        let request = node.request(Purpose::Rmdir(region, wait));
+        let Some(Object::Dir(dir)) = self.find(n, View::Config, HEARTBEAT) else { return Ok(()) };
+        let name = format!("R{region}");
+        self.tree(n, request, View::Config, Op::Rmdir { dir, name: name.as_bytes() })
+    }
+
+    /// Numbers that a file of debugfs lists, or its only number.
+    pub fn read(&mut self, n: usize, path: &str) -> Result<String, Violation> {
+        let Some(Object::Attribute(item, attribute)) = self.find(n, View::Debugfs, path) else {
+            return Err(broken("setup", format!("no {path}")));
+        };
+        let request = self.nodes[n].request(Purpose::Call);
+        self.tree(n, request, View::Debugfs, Op::Show { item, attribute })?;
+        match self.nodes[n].answer.take() {
+            Some(Ok(Reply::Tree(Answer::Text(text)))) => Ok(String::from_utf8_lossy(&text).into_owned()),
+            other => Err(broken("setup", format!("{path}: {other:?}"))),
+        }
+    }
+
+    fn find(&self, n: usize, view: View, path: &str) -> Option<Object> {
+        let items = self.nodes[n].engine.as_ref()?.tree(view).items();
+        path.split('/').try_fold(Object::Dir(ItemId::ROOT), |at, name| match at {
+            Object::Dir(dir) => items.child(dir, name.as_bytes()),
+            Object::Link(_) | Object::Attribute(..) => None,
+        })
+    }
+
+    fn mkdir(&mut self, n: usize, path: &str) -> Checked {
+        let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let Some(Object::Dir(dir)) = self.find(n, View::Config, dir) else {
+            return Err(broken("setup", format!("nowhere to make {path}")));
+        };
+        let request = self.nodes[n].request(Purpose::Call);
+        self.tree(n, request, View::Config, Op::Mkdir { dir, name: name.as_bytes() })?;
+        self.answered(n, path)
+    }
+
+    fn write(&mut self, n: usize, path: &str, text: &str) -> Checked {
+        let request = self.nodes[n].request(Purpose::Call);
+        self.store(n, request, path, text)?;
+        self.answered(n, path)
+    }
+
+    fn answered(&mut self, n: usize, path: &str) -> Checked {
+        match self.nodes[n].answer.take() {
+            Some(Ok(_)) => Ok(()),
+            other => Err(broken("setup", format!("{path}: {other:?}"))),
+        }
+    }
+
+    fn store(&mut self, n: usize, request: RequestId, path: &str, text: &str) -> Checked {
+        let Some(Object::Attribute(item, attribute)) = self.find(n, View::Config, path) else {
+            return Err(broken("setup", format!("no {path}")));
+        };
+        self.tree(n, request, View::Config, Op::Store { item, attribute, data: text.as_bytes() })
+    }
+
+    fn tree(&mut self, n: usize, request: RequestId, view: View, op: Op<'_>) -> Checked {
+        self.input(n, Input::Tree { request, caller: CALLER, view, op }, Served::Nothing)
+    }
+}

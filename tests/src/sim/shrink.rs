@@ -1,0 +1,38 @@
+//! From a plan that fails to a smaller one that fails by the same invariant.
+
+use super::faults::Plan;
+use super::invariants::Violation;
+use super::world;
+
+/// Leaves faults out, then nodes and regions, as long as the same invariant is hurt.
+pub fn shrink(mut plan: Plan, violation: &Violation) -> Plan {
+    let fails = |plan: &Plan| matches!(world::run(plan), Err(found) if found.invariant == violation.invariant);
+    loop {
+        let before = plan.clone();
+        let mut length = plan.faults.len();
+        while length > 0 {
+            let mut at = 0;
+            while at < plan.faults.len() {
+                let mut shorter = plan.clone();
+                shorter.faults.drain(at..(at + length).min(plan.faults.len()));
+                if fails(&shorter) {
+                    plan = shorter;
+                } else {
+                    at += length;
+                }
+            }
+            length /= 2;
+        }
+        for smaller in [
+            Plan { nodes: plan.nodes.saturating_sub(1).max(2), ..plan.clone() },
+            Plan { regions: plan.regions.saturating_sub(1).max(1), ..plan.clone() },
+        ] {
+            if smaller != plan && fails(&smaller) {
+                plan = smaller;
+            }
+        }
+        if plan == before {
+            return plan;
+        }
+    }
+}
