@@ -239,6 +239,8 @@ impl Stopping {
     pub(super) fn write(&mut self, id: ItemId, env: &mut Env<'_>) {
         self.op = env.next_op();
         self.last = true;
+        // Another request may have held it up since it was made.
+        self.block.seq = env.seq();
         env.wants.push(Want::WriteDisk { disk: id, op: self.op, slot: self.slot, block: self.block });
     }
 
