@@ -67,7 +67,7 @@ impl Region {
 enum Beat {
     Quiet,
     Reading { op: OpId, first: u8, count: u8 },
-    Writing { op: OpId, own_good: bool, changed: bool },
+    Writing { op: OpId, own_good: bool, changed: bool, since: Instant },
 }
 
 /// What an ended beat asks of its region.
@@ -238,7 +238,7 @@ impl Run {
             let found = if num == self.own { written } else { slot(num.get()) };
             changed |= self.judge(name, num, &found, env);
         }
-        self.beat = Beat::Writing { op, own_good, changed };
+        self.beat = Beat::Writing { op, own_good, changed, since: env.now.mono };
         Some(Outcome::On)
     }
 
@@ -250,7 +250,7 @@ impl Run {
         result: Result<(), Errno>,
         env: &mut Env<'_>,
     ) -> Option<(Outcome, bool)> {
-        let Beat::Writing { op: wanted, own_good, changed } = self.beat else { return None };
+        let Beat::Writing { op: wanted, own_good, changed, since } = self.beat else { return None };
         if op != wanted {
             return None;
         }
@@ -260,9 +260,10 @@ impl Run {
         let outcome = self.end(own_good && !changed);
         if own_good {
             self.last_good = Some(env.now.mono);
-            // From the beat on that made it steady: the next may already be the one that fails.
+            // Armed by the very beat that makes it steady: no other may follow.
+            // From when it was wanted, not from when it was answered: others saw it at any time in between.
             if self.steady() {
-                self.deadline = Some(env.now.mono.after(env.write_timeout()));
+                self.deadline = Some(since.after(env.write_timeout()));
             }
         }
         Some((outcome, own_good))
