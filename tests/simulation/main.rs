@@ -6,7 +6,7 @@
 use uo2cb_tests::sim::faults::Plan;
 use uo2cb_tests::sim::invariants::Violation;
 use uo2cb_tests::sim::world::Figures;
-use uo2cb_tests::sim::{SEC, shrink, world};
+use uo2cb_tests::sim::{MS, SEC, shrink, world};
 
 fn number(variable: &str, otherwise: u64) -> u64 {
     std::env::var(variable).ok().and_then(|value| value.parse().ok()).unwrap_or(otherwise)
@@ -46,4 +46,31 @@ fn seeds() {
     let lines: Vec<_> =
         failed.iter().map(|(seed, found)| format!("{seed}: {}: {}\n", found.invariant, found.found)).collect();
     panic!("{}\n{} of {count} seeds fail:\n{}", report(Plan::of(*seed), violation), failed.len(), lines.concat());
+}
+
+#[test]
+fn equal_seeds_make_equal_traces() {
+    for seed in [0, 3, 7, 12, 41] {
+        let texts: Vec<_> = (0..2).map(|_| world::run_traced(&Plan::of(seed)).1).collect();
+        assert!(texts[0].text().len() > 10_000, "seed {seed}");
+        assert!(texts[0].text() == texts[1].text(), "seed {seed} has two traces");
+    }
+    let texts: Vec<_> = [3, 12].map(|seed| world::run_traced(&Plan::of(seed)).1).into();
+    assert!(texts[0].text() != texts[1].text());
+}
+
+#[test]
+fn the_largest_cluster() {
+    let plan = Plan {
+        seed: 255,
+        nodes: 255,
+        regions: 1,
+        global: false,
+        dead_threshold: 5,
+        spread: MS,
+        length: 60 * SEC,
+        faults: Vec::new(),
+    };
+    let figures = world::run(&plan).unwrap_or_else(|violation| panic!("{}", report(plan, &violation)));
+    assert_eq!(figures.events, 255 * 255);
 }

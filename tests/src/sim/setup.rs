@@ -37,7 +37,7 @@ impl World {
             }
         }
         let (own, threshold, nodes) = (node.own, node.dead_threshold, plan.nodes);
-        let (regions, global) = (plan.regions, plan.global);
+        let (regions, global, spread) = (plan.regions, plan.global, plan.spread.min(12 * SEC));
         node.regions = (0..regions).map(|_| Region::default()).collect();
         node.engine = Some(Engine::new(&Config::default(), node.now(self.now)));
         self.trace.line(self.now, n, format_args!("boots"));
@@ -68,7 +68,7 @@ impl World {
         for region in 0..usize::from(regions) {
             self.make(n, region)?;
             let rng = &mut self.nodes[n].rng;
-            let wait = 10 * MS + rng.below(if together { MS } else { 12 * SEC });
+            let wait = 10 * MS + rng.below(if together { MS } else { spread });
             let incarnation = self.nodes[n].incarnation;
             self.later(wait, n, incarnation, Mail::Start(region));
         }

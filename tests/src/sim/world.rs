@@ -122,7 +122,7 @@ impl World {
             still: 0,
         };
         for n in 0..world.nodes.len() {
-            let at = world.nodes[n].rng.below(20 * SEC);
+            let at = world.nodes[n].rng.below(plan.spread);
             world.schedule(at, n, Happening::Boot);
         }
         for (number, fault) in plan.faults.iter().enumerate() {
