@@ -43,9 +43,16 @@ fn seeds() {
     }
     println!("{count} seeds, {} virtual hours, {:?}: {all:?}", time / SEC / 3600, began.elapsed());
     let Some((seed, violation)) = failed.first() else { return };
-    let lines: Vec<_> =
-        failed.iter().map(|(seed, found)| format!("{seed}: {}: {}\n", found.invariant, found.found)).collect();
-    panic!("{}\n{} of {count} seeds fail:\n{}", report(Plan::of(*seed), violation), failed.len(), lines.concat());
+    let lines: Vec<_> = failed
+        .iter()
+        .map(|(seed, found)| format!("{seed}: {}: {}\n", found.invariant, found.found))
+        .collect();
+    panic!(
+        "{}\n{} of {count} seeds fail:\n{}",
+        report(Plan::of(*seed), violation),
+        failed.len(),
+        lines.concat()
+    );
 }
 
 #[test]

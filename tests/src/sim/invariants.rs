@@ -2,7 +2,7 @@
 
 use uo2cb_core::heartbeat::disk::Block;
 use uo2cb_core::heartbeat::{Edge, Event};
-use uo2cb_core::{Action, ItemId, NodeNum, OpId, Reply, Refusal, RequestId, View};
+use uo2cb_core::{Action, ItemId, NodeNum, OpId, Refusal, Reply, RequestId, View};
 
 use super::disk::SLOT;
 use super::faults::{Fault, Wrong};
@@ -56,7 +56,9 @@ impl World {
         if fences {
             let writes = actions.iter().any(|action| matches!(action, Action::WriteDisk { .. }));
             check(!writes, "who fences writes nothing", || format!("node {n}"))?;
-            check(!self.plan.faults.is_empty(), "a quiet cluster stays quiet", || format!("node {n} fences"))?;
+            check(!self.plan.faults.is_empty(), "a quiet cluster stays quiet", || {
+                format!("node {n} fences")
+            })?;
             self.fenced(n);
             return Ok(());
         }
@@ -162,7 +164,8 @@ impl World {
         }
         let block = written.ok_or_else(|| broken("a beat writes", format!("node {n} region {region}")))?;
         let at = usize::from(own).wrapping_sub(first) * SLOT;
-        let mut good = bytes.get(at..at + SLOT).is_some_and(|own_slot| run.own_good(own, &Block::decode(own_slot)));
+        let mut good =
+            bytes.get(at..at + SLOT).is_some_and(|own_slot| run.own_good(own, &Block::decode(own_slot)));
         good &= run.slots.get(usize::from(own)).is_some();
         let counts = run.counts();
         let (mut changed, mut silent) = (false, Vec::new());
@@ -197,8 +200,8 @@ impl World {
     fn replied(&mut self, n: usize, request: RequestId, result: &Result<Reply, Refusal>) -> Checked {
         let node = &mut self.nodes[n];
         let purpose = node.requests.remove(&request);
-        let purpose =
-            purpose.ok_or_else(|| broken("one answer to a request", format!("node {n}: {request:?} again")))?;
+        let purpose = purpose
+            .ok_or_else(|| broken("one answer to a request", format!("node {n}: {request:?} again")))?;
         match purpose {
             Purpose::Call => node.answer = Some(result.clone()),
             Purpose::Dev(region) => {
@@ -215,13 +218,16 @@ impl World {
                 }
                 let timeout = write_timeout(node.dead_threshold);
                 let run = node.regions[region].run.as_mut();
-                let run = run.ok_or_else(|| broken("who started is steady", format!("node {n} has no run")))?;
+                let run =
+                    run.ok_or_else(|| broken("who started is steady", format!("node {n} has no run")))?;
                 run.steady = true;
                 if safety::STEADY_ARMS {
                     run.deadline = run.good.map(|good| good.issued + timeout);
                 }
                 let needs = if alone { 5 } else { 3 };
-                check(run.quiet >= needs, "who started is steady", || format!("node {n}: {} beats", run.quiet))?;
+                check(run.quiet >= needs, "who started is steady", || {
+                    format!("node {n}: {} beats", run.quiet)
+                })?;
             }
             Purpose::Rmdir(region, wait) => {
                 check(result.is_ok(), "a region can be removed", || format!("node {n}: {result:?}"))?;
@@ -278,7 +284,9 @@ impl World {
                 let node = &mut self.nodes[n];
                 let run = node.region_of(disk).and_then(|region| node.regions[region].run.as_mut());
                 let inside = run.as_ref().is_some_and(|run| (first + count) as usize <= run.slots.len());
-                check(inside, "no slot beyond the region", || format!("node {n} reads {count} from {first}"))?;
+                check(inside, "no slot beyond the region", || {
+                    format!("node {n} reads {count} from {first}")
+                })?;
                 if let Some(run) = run {
                     run.began = now;
                 }
@@ -324,7 +332,9 @@ impl World {
                 0
             }
             (Some(region), None) => node.regions[region].run.as_ref().map_or(0, |run| run.generation),
-            (None, None) => return Err(broken("who has stopped is silent", format!("node {n} writes {block:?}"))),
+            (None, None) => {
+                return Err(broken("who has stopped is silent", format!("node {n} writes {block:?}")));
+            }
         };
         let dead_ms = node.dead_threshold * 2000;
         let right = Block { seq: node.seq(self.now), node: node.own, generation, dead_ms };
@@ -342,10 +352,12 @@ impl World {
     fn fly(&mut self, n: usize, item: ItemId, op: OpId, deed: Deed) -> Result<bool, Violation> {
         let node = &mut self.nodes[n];
         let session = node.open.get(&item).copied();
-        let session = session.ok_or_else(|| broken("a closed disk is left alone", format!("node {n} {deed:?}")))?;
+        let session =
+            session.ok_or_else(|| broken("a closed disk is left alone", format!("node {n} {deed:?}")))?;
         check(node.busy.insert(session), "one request to a disk", || format!("node {n} {deed:?}"))?;
         let region = node.region_of(item).or_else(|| node.farewells.get(&item).map(|(region, _)| *region));
-        let region = region.ok_or_else(|| broken("a closed disk is left alone", format!("node {n} {deed:?}")))?;
+        let region =
+            region.ok_or_else(|| broken("a closed disk is left alone", format!("node {n} {deed:?}")))?;
         let incarnation = node.incarnation;
         let flight = Flight { incarnation, item, session, region, op, deed, fails: false };
         Ok(self.launch(n, flight))

@@ -53,7 +53,8 @@ impl World {
             }
         }
         let quorum = regions.iter().filter(|region| region.quorum).count();
-        let failed = regions.iter().filter(|region| region.run.as_ref().is_some_and(|run| run.failed)).count();
+        let failed =
+            regions.iter().filter(|region| region.run.as_ref().is_some_and(|run| run.failed)).count();
         expired && (!global || failed * 2 >= quorum)
     }
 

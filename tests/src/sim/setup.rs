@@ -101,7 +101,8 @@ impl World {
     pub fn start(&mut self, n: usize, region: usize) -> Checked {
         let node = &mut self.nodes[n];
         let place = &node.regions[region];
-        if place.item.is_none() || place.run.is_some() || place.dev.is_some() || place.removing || node.ending {
+        if place.item.is_none() || place.run.is_some() || place.dev.is_some() || place.removing || node.ending
+        {
             return Ok(());
         }
         let request = node.request(Purpose::Dev(region));

@@ -6,7 +6,8 @@ use super::world;
 
 /// Leaves faults out, then nodes and regions, as long as the same invariant is hurt.
 pub fn shrink(mut plan: Plan, violation: &Violation) -> Plan {
-    let fails = |plan: &Plan| matches!(world::run(plan), Err(found) if found.invariant == violation.invariant);
+    let fails =
+        |plan: &Plan| matches!(world::run(plan), Err(found) if found.invariant == violation.invariant);
     loop {
         let before = plan.clone();
         let mut length = plan.faults.len();

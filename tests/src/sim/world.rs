@@ -254,7 +254,9 @@ impl World {
     /// How late everything reaches a node now.
     fn late(&self, n: usize) -> Us {
         let late = |fault: &Fault| match *fault {
-            Fault::Slow { node, at, end, by } if usize::from(node) == n && (at..end).contains(&self.now) => by,
+            Fault::Slow { node, at, end, by } if usize::from(node) == n && (at..end).contains(&self.now) => {
+                by
+            }
             _ => 0,
         };
         self.plan.faults.iter().map(late).max().unwrap_or(0)
@@ -383,7 +385,9 @@ impl World {
         if self.trace.wanted() {
             match &input {
                 Input::DiskRead { disk, op, result } => {
-                    let sum = result.map(|bytes| bytes.iter().fold(0u64, |sum, byte| sum * 31 % 65_521 + u64::from(*byte)));
+                    let sum = result.map(|bytes| {
+                        bytes.iter().fold(0u64, |sum, byte| sum * 31 % 65_521 + u64::from(*byte))
+                    });
                     self.trace.line(self.now, n, format_args!("< DiskRead {disk:?} {op:?} {sum:?}"));
                 }
                 input => self.trace.line(self.now, n, format_args!("< {input:?}")),

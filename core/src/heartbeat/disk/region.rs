@@ -81,9 +81,6 @@ pub(super) enum Outcome {
     Unstable,
 }
 
-/// Beats at least this far apart count as whole periods: the tick may come late, and the next one less so.
-const WHOLE: Duration = Duration::from_millis(1900);
-
 /// A region that beats.
 #[derive(Debug)]
 pub(super) struct Run {
@@ -99,7 +96,7 @@ pub(super) struct Run {
     beat: Beat,
     /// The time of the next beat came while this one was still going on.
     overdue: bool,
-    /// When the last beat that counts towards a steady region began, and whether this one does.
+    /// When the last beat that counts began, and whether this one does: see [`tick`](Self::tick).
     counted: Option<Instant>,
     counts: bool,
     steady_left: u32,
@@ -178,9 +175,10 @@ impl Run {
             return Outcome::On;
         }
         self.overdue = false;
-        // Joining the common tick takes a shorter period. Such a beat does not count towards a steady region:
-        // in three that follow more closely a living node need not be seen to change twice.
-        self.counts = self.counted.is_none_or(|last| env.now.mono >= last.after(WHOLE));
+        // After a late beat, and when joining the common tick, a period is shorter. Such a beat counts neither
+        // towards a steady region (in three that follow more closely a living node need not be seen to change
+        // twice) nor for who is silent (the dead time would be short).
+        self.counts = self.counted.is_none_or(|last| env.now.mono >= last.after(PERIOD));
         if self.counts {
             self.counted = Some(env.now.mono);
         }
@@ -236,7 +234,11 @@ impl Run {
         let mut changed = false;
         for num in env.wanted().iter().filter(|num| (first..=first + (count - 1)).contains(&num.get())) {
             let found = if num == self.own { written } else { slot(num.get()) };
-            changed |= self.judge(name, num, &found, env);
+            if self.counts
+                || self.slots.get(usize::from(num.get())).is_some_and(|slot| slot.changed_by(&found))
+            {
+                changed |= self.judge(name, num, &found, env);
+            }
         }
         self.beat = Beat::Writing { op, own_good, changed, since: env.now.mono };
         Some(Outcome::On)
@@ -352,10 +354,4 @@ impl Run {
             ),
         }
     }
-}
-
-/// From a moment on which the clock ticks every two seconds: the next tick after `now`.
-pub(super) fn next_tick(tick: Instant, now: Instant) -> Instant {
-    let next = tick.after(PERIOD);
-    if next > now { next } else { now.after(PERIOD) }
 }

@@ -89,6 +89,11 @@ impl Slot {
         }
     }
 
+    /// Does a sample say anything but silence?
+    pub fn changed_by(&self, found: &Found) -> bool {
+        found.good && (found.block.seq, found.block.generation) != (self.last_seq, self.last_generation)
+    }
+
     /// Takes one sample.
     pub fn judge(&mut self, found: &Found, dead_threshold: u32) -> Verdict {
         let mut restarted = None;
