@@ -9,7 +9,7 @@ use super::faults::{Fault, Wrong};
 use super::flight::{Deed, Flight, Left};
 use super::node::{Farewell, Mail, Purpose};
 use super::reference::{Claim, Run, Sample};
-use super::safety::{self, write_timeout};
+use super::safety::write_timeout;
 use super::world::{Happening, Served, World};
 use super::{MS, SEC, Us};
 
@@ -100,7 +100,6 @@ impl World {
 
     /// What the node must make of what a disk brought.
     fn serve(&mut self, n: usize, served: Served, actions: &[Action]) -> Checked {
-        let (now, global) = (self.now, self.plan.global);
         let node = &mut self.nodes[n];
         match served {
             Served::Nothing => Ok(()),
@@ -120,11 +119,9 @@ impl World {
                     run.good = Some(claim);
                     run.failed = false;
                     if run.steady {
-                        let from = if safety::FROM_ISSUE { claim.issued } else { now };
-                        run.deadline = Some(from + timeout);
+                        run.deadline = Some(claim.issued + timeout);
                     }
                 }
-                let _ = global;
                 Ok(())
             }
             Served::Read(region, first, bytes, stale) => {
@@ -221,9 +218,7 @@ impl World {
                 let run =
                     run.ok_or_else(|| broken("who started is steady", format!("node {n} has no run")))?;
                 run.steady = true;
-                if safety::STEADY_ARMS {
-                    run.deadline = run.good.map(|good| good.issued + timeout);
-                }
+                run.deadline = run.good.map(|good| good.issued + timeout);
                 let needs = if alone { 5 } else { 3 };
                 check(run.quiet >= needs, "who started is steady", || {
                     format!("node {n}: {} beats", run.quiet)

@@ -38,6 +38,9 @@ impl RefSlot {
     /// `counts`: an unchanged sample is one of silence, as it is not too close to the one before.
     pub fn judge(&mut self, found: &Found, dead_threshold: u32, counts: bool, now: Us) -> Sample {
         let Block { seq, generation, .. } = found.block;
+        if !counts && (!found.good || (seq, generation) == self.last) {
+            return Sample::Same;
+        }
         let mut other = false;
         if found.good {
             if seq != self.last.0 {
@@ -45,7 +48,7 @@ impl RefSlot {
                 self.changed_at = now;
                 self.stale = false;
             } else {
-                self.equal += u32::from(counts);
+                self.equal += 1;
             }
             if generation != self.last.1 {
                 self.equal = 0;
@@ -53,7 +56,7 @@ impl RefSlot {
             }
             self.last = (seq, generation);
         } else if self.live {
-            self.equal += u32::from(counts);
+            self.equal += 1;
         } else {
             return Sample::Same;
         }
@@ -138,7 +141,7 @@ impl Run {
 
     /// Whether unchanged samples of the beat in hand count as silence.
     pub fn counts(&mut self) -> bool {
-        let counts = !super::safety::SPACED || self.counted.is_none_or(|last| self.began >= last + PERIOD);
+        let counts = self.counted.is_none_or(|last| self.began >= last + PERIOD);
         if counts {
             self.counted = Some(self.began);
         }

@@ -26,13 +26,6 @@ use super::reference::RefSlot;
 use super::world::World;
 use super::{PERIOD, SEC, Us};
 
-/// Exploration: unchanged samples count only so far apart.
-pub const SPACED: bool = false;
-/// Exploration: from the time of issue.
-pub const FROM_ISSUE: bool = true;
-/// Exploration: armed by the beat that makes it steady.
-pub const STEADY_ARMS: bool = true;
-
 /// How long a node goes on without a good beat.
 pub fn write_timeout(dead_threshold: u32) -> Us {
     Us::from(dead_threshold - 1) * PERIOD
