@@ -3,6 +3,8 @@
 //! `UO2CB_SIM_SEEDS` sets how many seeds are run (default 1000; more is the long mode), `UO2CB_SIM_FIRST` the first.
 //! What fails is shrunk and printed as a plan to paste into `regressions.rs`.
 
+mod regressions;
+
 use uo2cb_tests::sim::faults::Plan;
 use uo2cb_tests::sim::invariants::Violation;
 use uo2cb_tests::sim::world::Figures;

@@ -3,6 +3,7 @@
 //! All of a run follows from its [`Plan`](faults::Plan), and a plan from one seed: there is no clock, no thread and no
 //! random order in here. Who runs a plan gets figures, or the first [`Violation`](invariants::Violation).
 
+pub mod actions;
 pub mod disk;
 pub mod faults;
 pub mod flight;

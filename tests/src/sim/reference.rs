@@ -19,6 +19,8 @@ pub struct RefSlot {
     pub changed_at: Us,
     /// A read gave an old copy since then.
     pub stale: bool,
+    /// It has been live here with its present generation.
+    pub seen: bool,
 }
 
 /// What a sample means for the region.
@@ -116,6 +118,10 @@ pub struct Run {
     pub steady: bool,
     /// When it must be given up.
     pub deadline: Option<Us>,
+    /// When it was good for the first time, or again after its time had run out.
+    pub recovered: Us,
+    /// When the last beats began that read the slots.
+    pub samples: [Us; 3],
     /// Global heartbeat: a quorum region whose time ran out.
     pub failed: bool,
 }
@@ -135,6 +141,8 @@ impl Run {
             good: None,
             steady: false,
             deadline: None,
+            recovered: 0,
+            samples: [0; 3],
             failed: false,
         }
     }

@@ -56,6 +56,35 @@ impl World {
         self.nodes[n].regions.iter().filter_map(|region| region.run.as_ref()?.deadline).min()
     }
 
+    /// To observer `b` the node in slot `num` is silent in the last region where it was live, and so dead: is it? Not
+    /// asked of regions where `b` never saw it, or has not sampled it three times since it recovered there: one good
+    /// beat makes a failed region good again for the writer, but an observer needs two changes.
+    pub fn dead(&self, b: usize, num: u8) -> Checked {
+        let observer = &self.nodes[b];
+        let Some(writer) = self.nodes.get(usize::from(num)).filter(|writer| writer.own == num) else {
+            return Ok(());
+        };
+        if self.nodes.iter().filter(|node| node.own == num).count() != 1 {
+            return Ok(());
+        }
+        for (at, (theirs, ours)) in writer.regions.iter().zip(&observer.regions).enumerate() {
+            let (Some(run), Some(sight)) = (&theirs.run, &ours.run) else { continue };
+            let Some(slot) = sight.slots.get(usize::from(num)) else { continue };
+            let lied = slot.stale || run.good.is_none_or(|good| !good.honest);
+            let jumped = writer.jumped.is_some_and(|at| at + 4 * SEC >= slot.changed_at);
+            let fresh = !slot.seen || sight.samples[0] <= run.recovered;
+            let strict = observer.dead_threshold < writer.dead_threshold;
+            if run.deadline.is_none_or(|deadline| deadline <= self.now) || lied || jumped || fresh || strict {
+                continue;
+            }
+            return Err(broken(
+                "who is dead to a node is dead",
+                format!("node {b} buries node {num}, which lives in region {at}"),
+            ));
+        }
+        Ok(())
+    }
+
     /// Observer `b` says that the node in slot `num` is silent in a region: is it allowed to?
     pub fn silent(&mut self, b: usize, region: usize, num: u8, slot: &RefSlot) -> Checked {
         self.figures.silences += 1;

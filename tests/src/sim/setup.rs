@@ -6,7 +6,7 @@ use uo2cb_core::{Caller, Config, ConsumerId, Engine, Input, ItemId, Reply, Reque
 use super::faults::{Fault, Wrong};
 use super::invariants::{Checked, Violation, broken};
 use super::node::{Mail, Purpose, Region};
-use super::world::{Served, World};
+use super::world::{Happening, Served, World};
 use super::{MS, SEC};
 
 /// Who configures.
@@ -19,6 +19,9 @@ impl World {
         let plan = &self.plan;
         let node = &mut self.nodes[n];
         if node.engine.is_some() {
+            if node.ending || self.now < node.paused {
+                self.schedule(self.now + SEC, n, Happening::Boot);
+            }
             return Ok(());
         }
         node.incarnation += 1;
@@ -103,14 +106,9 @@ impl World {
     /// Writes to `dev`.
     pub fn start(&mut self, n: usize, region: usize) -> Checked {
         let node = &mut self.nodes[n];
-<<<<<<< HEAD
-        let place = &node.regions[region];
+        let Some(place) = node.regions.get(region) else { return Ok(()) };
         if place.item.is_none() || place.run.is_some() || place.dev.is_some() || place.removing || node.ending
         {
-=======
-        let Some(place) = node.regions.get(region) else { return Ok(()) };
-        if place.item.is_none() || place.run.is_some() || place.dev.is_some() || place.removing || node.ending {
->>>>>>> bf77685 (Leave the margins without choices)
             return Ok(());
         }
         let request = node.request(Purpose::Dev(region));

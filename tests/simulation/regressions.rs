@@ -1,0 +1,84 @@
+//! Plans that once failed, shrunk, under the name of what was wrong.
+
+use uo2cb_tests::sim::faults::{Bad, Fault, Plan};
+use uo2cb_tests::sim::{SEC, world};
+
+const LOCAL: Plan = Plan {
+    seed: 0,
+    nodes: 4,
+    regions: 1,
+    global: false,
+    dead_threshold: 7,
+    spread: 20 * SEC,
+    length: 600 * SEC,
+    faults: Vec::new(),
+};
+
+fn check(plan: Plan) {
+    if let Err(violation) = world::run(&plan) {
+        panic!("{}", super::report(plan, &violation));
+    }
+}
+
+/// An observer whose beat was held up by its disk sampled twice in a moment: the dead time was up to 2 s too short.
+#[test]
+fn samples_behind_a_late_beat_are_two_seconds_apart() {
+    check(Plan {
+        seed: 3585,
+        regions: 4,
+        global: true,
+        faults: vec![
+            Fault::Disk { disk: 2, node: Some(2), at: 374_649_300, end: 390_167_852, how: Bad::Hang },
+            Fault::Disk { disk: 3, node: None, at: 68_699_340, end: 88_201_105, how: Bad::HangDone },
+            Fault::Disk { disk: 2, node: Some(1), at: 362_656_423, end: 374_160_135, how: Bad::Hang },
+            Fault::Disk { disk: 0, node: None, at: 67_816_649, end: 92_831_401, how: Bad::Hang },
+        ],
+        ..LOCAL
+    });
+}
+
+/// The answer to a write came late, and the write timeout was counted from there: others had seen the write earlier.
+#[test]
+fn the_write_timeout_counts_from_the_write() {
+    check(Plan {
+        seed: 1256,
+        global: true,
+        dead_threshold: 12,
+        faults: vec![
+            Fault::Pause { node: 2, at: 241_453_497, end: 266_599_053 },
+            Fault::Slow { node: 2, at: 228_475_709, end: 283_322_521, by: 2_877_442 },
+        ],
+        ..LOCAL
+    });
+}
+
+/// The last beat before a region was steady did not arm the write timeout: a disk that hung from then on was never
+/// noticed.
+#[test]
+fn the_beat_that_makes_it_steady_arms_the_write_timeout() {
+    let how = Bad::Slow(2_776_953);
+    check(Plan {
+        seed: 10,
+        regions: 3,
+        dead_threshold: 3,
+        faults: vec![Fault::Disk { disk: 2, node: None, at: 320_059_496, end: 368_541_585, how }],
+        ..LOCAL
+    });
+}
+
+/// The last block was made when the region was removed, and written much later behind a read that hung.
+#[test]
+fn the_last_block_has_the_time_of_its_write() {
+    check(Plan {
+        seed: 520,
+        nodes: 3,
+        regions: 3,
+        global: true,
+        dead_threshold: 5,
+        faults: vec![
+            Fault::Remake { node: 2, region: 2, at: 323_947_516, wait: 1_364_228 },
+            Fault::Disk { disk: 2, node: None, at: 317_993_655, end: 332_023_088, how: Bad::Hang },
+        ],
+        ..LOCAL
+    });
+}
