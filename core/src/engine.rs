@@ -288,9 +288,14 @@ impl Engine {
             method.stop_uncleanly(&mut wants);
         }
         let method = self.stack.nodes.cluster().map(|cluster| cluster.fence_method).unwrap_or_default();
-        self.actions.retain(|action| !matches!(action, Action::WriteDisk { .. }));
-        self.actions.push_front(Action::Fence { method, reason: reason.clone() });
-        self.actions.push_front(Action::Note(Note::Fence(reason)));
+        // The lines that led to it, then the fence, then what is left to do; nothing is written any more.
+        let actions = core::mem::take(&mut self.actions);
+        let is_note = |action: &Action| matches!(action, Action::Note(_));
+        let (notes, others): (VecDeque<_>, VecDeque<_>) = actions.into_iter().partition(is_note);
+        self.actions = notes;
+        self.actions.push_back(Action::Note(Note::Fence(reason.clone())));
+        self.actions.push_back(Action::Fence { method, reason });
+        self.actions.extend(others.into_iter().filter(|action| !matches!(action, Action::WriteDisk { .. })));
     }
 
     fn show_region(&mut self, now: Now, id: ItemId, made: bool) {

@@ -187,7 +187,7 @@ pub enum Action {
     },
     /// Nothing more of this disk is wanted, not even the end of a request on its way.
     CloseDisk(ItemId),
-    /// This node must go, at once: before anything else of what was polled with it.
+    /// This node must go, at once: nothing but lines for the log comes before it in what is polled with it.
     Fence {
         /// The word in `fence_method`.
         method: FenceMethod,

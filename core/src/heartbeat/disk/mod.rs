@@ -20,7 +20,7 @@ use core::time::Duration;
 use self::attributes::{GROUP, Mode, REGION};
 pub use self::block::{Block, Found};
 pub use self::live::{RegionSet, RegionSets};
-use self::region::{Phase, Region, Run, next_tick};
+use self::region::{Phase, Region, Run};
 use self::shared::{Env, Shared};
 pub use self::slot::{Left, Own, Slot, Verdict};
 use super::REGION_NAME_MAX;
@@ -381,13 +381,17 @@ impl Method for Disk {
             return;
         }
         let now = env.now.mono;
-        let Some(tick) = env.shared.tick.filter(|tick| *tick <= now) else { return };
+        if env.shared.tick.is_none_or(|tick| now < tick) {
+            return;
+        }
         let mut beating = false;
         for (id, region) in &mut self.regions {
             region.tick(*id, &mut env);
             beating |= region.run().is_some();
         }
-        env.shared.tick = beating.then(|| next_tick(tick, now));
+        // From now on, not from when it should have been: two samples are never closer to each other, or who is
+        // silent would be declared dead too early.
+        env.shared.tick = beating.then(|| now.after(PERIOD));
     }
 
     fn next_timeout(&self) -> Option<Instant> {

@@ -81,10 +81,6 @@ pub(super) enum Outcome {
     Unstable,
 }
 
-/// Beats at least this far apart count as whole periods: the tick may come late, and the next one less so. There
-/// is one counting beat for each tick, so that this shortens no row of them by more than the missing tenth.
-const WHOLE: Duration = Duration::from_millis(1900);
-
 /// A region that beats.
 #[derive(Debug)]
 pub(super) struct Run {
@@ -182,7 +178,7 @@ impl Run {
         // After a late beat, and when joining the common tick, a period is shorter. Such a beat counts neither
         // towards a steady region (in three that follow more closely a living node need not be seen to change
         // twice) nor for who is silent (the dead time would be short).
-        self.counts = self.counted.is_none_or(|last| env.now.mono >= last.after(WHOLE));
+        self.counts = self.counted.is_none_or(|last| env.now.mono >= last.after(PERIOD));
         if self.counts {
             self.counted = Some(env.now.mono);
         }
@@ -358,10 +354,4 @@ impl Run {
             ),
         }
     }
-}
-
-/// From a moment on which the clock ticks every two seconds: the next tick after `now`.
-pub(super) fn next_tick(tick: Instant, now: Instant) -> Instant {
-    let next = tick.after(PERIOD);
-    if next > now { next } else { now.after(PERIOD) }
 }
