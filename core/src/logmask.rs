@@ -2,8 +2,8 @@
 
 use crate::error::Refusal;
 
-/// Subjects, in the kernel's order and with its file names. The first sixteen switch kernel code that
-/// uo2cb does not have or does not report on; they keep what is written to them.
+/// Subjects, in the kernel's order and with its file names. Those without a constant in [`Subject`] switch kernel
+/// code that uo2cb does not have or does not report on; they keep what is written to them.
 pub(crate) const SUBJECTS: [&str; 20] = [
     "TCP",
     "MSG",

@@ -259,7 +259,7 @@ impl Subsystem for Stack {
             debugfs::show(self, cx.now.mono, item, attribute, out)
         } else {
             let method = self.heartbeat.active().ok_or(Refusal::Gone)?;
-            method.show(cx.now.mono, self.region(item), attribute, out)
+            method.show(self.region(item), attribute, out)
         }
     }
 

@@ -159,13 +159,7 @@ pub trait Method: Debug + Send {
     fn drop_region(&mut self, at: Surroundings<'_>, region: ItemId);
 
     /// Text of a file of the group (`None`) or of a region.
-    fn show(
-        &self,
-        now: Instant,
-        region: Option<ItemId>,
-        attribute: usize,
-        out: &mut Vec<u8>,
-    ) -> Result<(), Refusal>;
+    fn show(&self, region: Option<ItemId>, attribute: usize, out: &mut Vec<u8>) -> Result<(), Refusal>;
 
     /// New value of a file of the group (`None`) or of a region.
     fn store(

@@ -15,7 +15,6 @@ use super::method::{Method, Surroundings};
 use crate::error::Refusal;
 use crate::ids::{ItemId, NodeNum, NodeSet};
 use crate::name::Name;
-use crate::time::Instant;
 use crate::tree::{Kind, Stored};
 
 static GROUP: Kind = Kind { name: "heartbeat group", makes: true, links: false, attributes: &[] };
@@ -53,7 +52,7 @@ impl Method for User {
         self.regions.remove(&region);
     }
 
-    fn show(&self, _: Instant, _: Option<ItemId>, _: usize, _: &mut Vec<u8>) -> Result<(), Refusal> {
+    fn show(&self, _: Option<ItemId>, _: usize, _: &mut Vec<u8>) -> Result<(), Refusal> {
         Err(Refusal::Gone)
     }
 

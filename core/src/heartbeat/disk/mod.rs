@@ -162,13 +162,12 @@ impl Method for Disk {
         &REGION
     }
 
-    fn make_region(&mut self, at: Surroundings<'_>, region: ItemId, name: &Name) -> Result<(), Refusal> {
+    fn make_region(&mut self, _: Surroundings<'_>, region: ItemId, name: &Name) -> Result<(), Refusal> {
         if name.as_bytes().len() > REGION_NAME_MAX {
             return Err(Refusal::RegionNameTooLong);
         }
         let num = if self.shared.global() { self.free_number().ok_or(Refusal::TooManyRegions)? } else { 0 };
         self.regions.insert(region, Region { num, ..Region::default() });
-        let _ = at;
         Ok(())
     }
 
@@ -194,14 +193,7 @@ impl Method for Disk {
         pin_all(&self.regions, env.shared, env.wants);
     }
 
-    fn show(
-        &self,
-        now: Instant,
-        region: Option<ItemId>,
-        attribute: usize,
-        out: &mut Vec<u8>,
-    ) -> Result<(), Refusal> {
-        let _ = now;
+    fn show(&self, region: Option<ItemId>, attribute: usize, out: &mut Vec<u8>) -> Result<(), Refusal> {
         let Some(region) = region else {
             match attribute {
                 0 => line(out, self.shared.dead_threshold),
