@@ -106,7 +106,7 @@ impl Resolver {
     pub(super) fn enter(&self, caller: u32) -> Option<Place> {
         let ident = match caller {
             0 => self.root.ident,
-            _ => match Ident::at(&self.proc, root_of(caller).as_str()) {
+            _ => match self.last.root_of(&self.proc, caller) {
                 Ok(ident) => ident,
                 Err(io::Errno::ACCESS | io::Errno::PERM) => self.root.ident,
                 Err(_) => return None,

@@ -24,6 +24,7 @@
 
 mod entry;
 mod failure;
+mod last;
 mod mountinfo;
 mod names;
 mod place;
@@ -43,6 +44,7 @@ use rustix::fs::{CWD, OFlags};
 pub use self::failure::Failure;
 
 use self::entry::Settled;
+use self::last::LastCaller;
 use self::place::Ident;
 use self::walk::Walk;
 
@@ -130,6 +132,7 @@ pub struct Resolver {
     /// The root of this process.
     root: Root,
     settled: Settled,
+    last: LastCaller,
 }
 
 /// The root directory of some process.
@@ -155,7 +158,7 @@ impl Resolver {
         let proc = place::open(CWD, "/proc", OFlags::DIRECTORY)?;
         let root = Root::new(place::open(CWD, "/", OFlags::DIRECTORY)?)?;
         let settled = Settled::new(&proc);
-        Ok(Self { mount, proc, root, settled })
+        Ok(Self { mount, proc, root, settled, last: LastCaller::default() })
     }
 
     /// The mount it was made for.
