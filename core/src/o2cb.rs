@@ -122,33 +122,16 @@ impl Stack {
             }
         }
         for want in wants.drain(..) {
-            self.want(caller, want);
+            self.want(want);
         }
         // Kept, so that beats allocate nothing.
         self.wants = wants;
         result
     }
 
-    fn want(&mut self, caller: Caller, want: Want) {
+    fn want(&mut self, want: Want) {
         match want {
-            Want::OpenDisk { disk, request, descriptor, block_bytes, start_block, blocks } => {
-                self.actions.push(Action::OpenDisk {
-                    disk,
-                    request,
-                    caller,
-                    descriptor,
-                    block_bytes,
-                    start_block,
-                    blocks,
-                });
-            }
-            Want::ReadDisk { disk, op, first, count } => {
-                self.actions.push(Action::ReadDisk { disk, op, first, count });
-            }
-            Want::WriteDisk { disk, op, slot, block } => {
-                self.actions.push(Action::WriteDisk { disk, op, slot, block });
-            }
-            Want::CloseDisk(disk) => self.actions.push(Action::CloseDisk(disk)),
+            Want::Act(action) => self.actions.push(action),
             Want::ModeSet(word) => self.note(Note::DiskMode(word)),
             Want::Note { region, device, note } => self.note(Note::Disk { region, device, note }),
             Want::FinishStore { request, result } => self.ends.push(End::Store(request, result)),

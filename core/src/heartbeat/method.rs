@@ -5,12 +5,12 @@ use alloc::vec::Vec;
 use core::fmt::Debug;
 use core::time::Duration;
 
-use super::disk::{Block, RegionSets};
-
+use super::disk::RegionSets;
 use super::event::NodeName;
 use super::layer::Layer;
 pub use super::notes::{DiskNote, FenceReason};
 use crate::error::{Errno, Refusal};
+use crate::event::Action;
 use crate::ids::{Caller, ItemId, NodeNum, NodeSet, OpId, RequestId};
 use crate::name::Name;
 use crate::nodeman::NodeManager;
@@ -38,45 +38,8 @@ pub struct Surroundings<'a> {
 /// What a method asks of the rest of the stack.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Want {
-    /// Open the writer's descriptor as the device of a region; the store under `request` waits.
-    OpenDisk {
-        /// The region.
-        disk: ItemId,
-        /// The waiting store.
-        request: RequestId,
-        /// Descriptor number in the writer.
-        descriptor: i32,
-        /// Size of a slot.
-        block_bytes: u32,
-        /// Where the region starts, in slots.
-        start_block: u64,
-        /// How many slots it has.
-        blocks: u32,
-    },
-    /// Read slots.
-    ReadDisk {
-        /// The region.
-        disk: ItemId,
-        /// Name of the request.
-        op: OpId,
-        /// First slot.
-        first: u32,
-        /// How many.
-        count: u32,
-    },
-    /// Write a slot.
-    WriteDisk {
-        /// The region.
-        disk: ItemId,
-        /// Name of the request.
-        op: OpId,
-        /// Which slot.
-        slot: u32,
-        /// What to write.
-        block: Block,
-    },
-    /// Nothing more of this device is wanted.
-    CloseDisk(ItemId),
+    /// Something that only the driver can do: a request to a disk.
+    Act(Action),
     /// End a store that waits.
     FinishStore {
         /// The store.

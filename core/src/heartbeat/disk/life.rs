@@ -6,6 +6,7 @@ use super::region::{Outcome, Phase, Region, Run};
 use super::shared::Env;
 use super::{PERIOD, Stopping, slot};
 use crate::error::{Errno, Refusal};
+use crate::event::Action;
 use crate::heartbeat::event::Cause;
 use crate::heartbeat::method::{DiskInfo, DiskNote, FenceReason, Want};
 use crate::ids::{ItemId, OpId, RequestId};
@@ -24,7 +25,7 @@ impl Region {
         self.phase = Phase::Idle;
         let Some(request) = request else {
             if result.is_ok() {
-                env.wants.push(Want::CloseDisk(id));
+                env.wants.push(Want::Act(Action::CloseDisk(id)));
             }
             return;
         };
@@ -43,13 +44,13 @@ impl Region {
             }
             Some((local, own)) => {
                 let op = env.next_op();
-                env.wants.push(Want::ReadDisk { disk: id, op, first: 0, count: self.blocks });
+                env.wants.push(Want::Act(Action::ReadDisk { disk: id, op, first: 0, count: self.blocks }));
                 let run = Box::new(Run::new(info, own, local, self.blocks));
                 self.phase = Phase::Populating { request, op, run };
                 return;
             }
         };
-        env.wants.push(Want::CloseDisk(id));
+        env.wants.push(Want::Act(Action::CloseDisk(id)));
         env.wants.push(Want::FinishStore { request, result: Err(refusal) });
     }
 
@@ -81,7 +82,7 @@ impl Region {
         let length = self.blocks as usize * self.block_bytes as usize;
         let local = env.nodes.cluster().and_then(|cluster| cluster.local());
         if local.is_none_or(|local| local.id != run.local) {
-            env.wants.push(Want::CloseDisk(id));
+            env.wants.push(Want::Act(Action::CloseDisk(id)));
             env.wants.push(Want::FinishStore { request, result: Err(Refusal::NoLocalNode) });
             return;
         }
@@ -100,7 +101,7 @@ impl Region {
             Err(errno) => errno,
         };
         env.note(&name, &run.info, DiskNote::Unreadable(errno));
-        env.wants.push(Want::CloseDisk(id));
+        env.wants.push(Want::Act(Action::CloseDisk(id)));
         env.wants.push(Want::FinishStore { request, result: Err(Refusal::Unreadable) });
     }
 
@@ -171,13 +172,13 @@ impl Region {
                 request
             }
             Phase::Populating { request, .. } => {
-                env.wants.push(Want::CloseDisk(id));
+                env.wants.push(Want::Act(Action::CloseDisk(id)));
                 Some(request)
             }
             Phase::Running(mut run) => {
                 run.leave_all(Cause::Stopped, env);
                 env.wants.push(Want::Unpin(run.local));
-                env.wants.push(Want::CloseDisk(id));
+                env.wants.push(Want::Act(Action::CloseDisk(id)));
                 run.waiter
             }
         };
@@ -241,7 +242,12 @@ impl Stopping {
         self.last = true;
         // Another request may have held it up since it was made.
         self.block.seq = env.seq();
-        env.wants.push(Want::WriteDisk { disk: id, op: self.op, slot: self.slot, block: self.block });
+        env.wants.push(Want::Act(Action::WriteDisk {
+            disk: id,
+            op: self.op,
+            slot: self.slot,
+            block: self.block,
+        }));
     }
 
     /// A request to the disk has ended. True when that was the last one.
@@ -253,7 +259,7 @@ impl Stopping {
             self.write(id, env);
             return false;
         }
-        env.wants.push(Want::CloseDisk(id));
+        env.wants.push(Want::Act(Action::CloseDisk(id)));
         env.wants.extend(self.request.map(Want::Stopped));
         true
     }

@@ -27,6 +27,7 @@ use super::REGION_NAME_MAX;
 use super::event::NodeName;
 use super::method::{DiskNote, DiskResult, Method, Surroundings, Want};
 use crate::error::Refusal;
+use crate::event::Action;
 use crate::ids::{ItemId, NodeNum, NodeSet, OpId, RequestId};
 use crate::name::Name;
 use crate::number;
@@ -108,14 +109,15 @@ impl Disk {
             return Err(Refusal::BeyondBlocks);
         }
         region.phase = Phase::Opening { request: Some(at.request) };
-        at.wants.push(Want::OpenDisk {
+        at.wants.push(Want::Act(Action::OpenDisk {
             disk: id,
             request: at.request,
+            caller: at.caller,
             descriptor,
             block_bytes: region.block_bytes,
             start_block: region.start_block,
             blocks: region.blocks,
-        });
+        }));
         Ok(Stored::Later)
     }
 }
@@ -324,7 +326,7 @@ impl Method for Disk {
         }
         let Some(region) = self.regions.get_mut(&id) else {
             if let DiskResult::Opened(Ok(_)) = result {
-                env.wants.push(Want::CloseDisk(id));
+                env.wants.push(Want::Act(Action::CloseDisk(id)));
             }
             return;
         };
@@ -396,7 +398,7 @@ impl Method for Disk {
     fn stop_uncleanly(&mut self, wants: &mut Vec<Want>) {
         for (id, region) in &mut self.regions {
             if !matches!(core::mem::take(&mut region.phase), Phase::Idle) {
-                wants.push(Want::CloseDisk(*id));
+                wants.push(Want::Act(Action::CloseDisk(*id)));
             }
         }
         // Who was about to say goodbye stays silent too.

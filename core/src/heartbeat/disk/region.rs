@@ -8,6 +8,7 @@ use super::block::{Block, Found};
 use super::slot::{Left, Own, Slot, Verdict};
 use super::{Env, PERIOD};
 use crate::error::Errno;
+use crate::event::Action;
 use crate::heartbeat::event::{Cause, Edge};
 use crate::heartbeat::method::{DiskInfo, DiskNote, Want};
 use crate::ids::{ItemId, NodeNum, NodeSet, OpId, RequestId};
@@ -196,7 +197,12 @@ impl Run {
         }
         let (op, count) = (env.next_op(), highest - first + 1);
         self.beat = Beat::Reading { op, first, count };
-        env.wants.push(Want::ReadDisk { disk: id, op, first: first.into(), count: count.into() });
+        env.wants.push(Want::Act(Action::ReadDisk {
+            disk: id,
+            op,
+            first: first.into(),
+            count: count.into(),
+        }));
         Outcome::On
     }
 
@@ -229,7 +235,7 @@ impl Run {
         let block =
             Block { seq: env.seq(), node: own, generation: self.info.generation, dead_ms: env.dead_ms() };
         let op = env.next_op();
-        env.wants.push(Want::WriteDisk { disk: id, op, slot: own.into(), block });
+        env.wants.push(Want::Act(Action::WriteDisk { disk: id, op, slot: own.into(), block }));
         let written = Found { block, cksum: 0, good: true };
         let mut changed = false;
         for num in env.wanted().iter().filter(|num| (first..=first + (count - 1)).contains(&num.get())) {
