@@ -1,38 +1,51 @@
 //! `uo2cb dump`.
 
+mod device;
+
 use std::fmt::Write as _;
-use std::fs::File;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use clap::{Args, ValueHint};
 use serde_json::{Value, json};
 use uo2cb::core::heartbeat::disk::{Block, Found};
+use uo2cb::core::ocfs2::{Area, Fault, heartbeat_area};
 use uo2cb::utc;
 
 use super::{Fail, say};
+use device::Device;
 
 /// Decode the slots of a region on a disk
 ///
-/// Only reads; a node may beat meanwhile, here or elsewhere. Slots that were never written are left out.
+/// Only reads; a node may beat meanwhile, here or elsewhere. Slots that were never written are left out. On a
+/// volume of ocfs2 (or its image) the heartbeat area is found; the first line says what its region wants in
+/// block_bytes, start_block and blocks, and the name by which ocfs2's own tools would call it.
 #[derive(Args)]
 pub(crate) struct Dump {
     /// Block device or file
     #[arg(value_hint = ValueHint::AnyPath)]
     device: PathBuf,
-    /// Where the region begins, in blocks
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    start_block: u64,
-    /// Size of a slot
-    #[arg(long, value_name = "N", default_value_t = 512, value_parser = super::block_bytes)]
-    block_bytes: u32,
-    /// How many slots to look at
-    #[arg(long, value_name = "N", default_value_t = 255, value_parser = clap::value_parser!(u32).range(1..=255))]
-    blocks: u32,
+    /// Where the region begins, in blocks [default: ocfs2's heartbeat area, or 1 after `uo2cb format`]
+    #[arg(long, value_name = "N")]
+    start_block: Option<u64>,
+    /// Size of a slot [default: the device's sectors; 512 in a file]
+    #[arg(long, value_name = "N", value_parser = super::block_bytes)]
+    block_bytes: Option<u32>,
+    /// How many slots to look at [default: as many as there are, at most 255]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=255))]
+    blocks: Option<u32>,
     /// As one line of JSON
     #[arg(long)]
     json: bool,
+}
+
+/// Where the slots are.
+struct Place {
+    start_block: u64,
+    block_bytes: u32,
+    blocks: u32,
+    /// The volume of ocfs2 that says so.
+    volume: Option<Area>,
 }
 
 /// What a slot tells.
@@ -70,77 +83,90 @@ impl State {
 
 impl Dump {
     pub(crate) fn run(self) -> Result<(), Fail> {
-        let bytes = self.read()?;
+        let failed = |error| Fail::new(format!("{}: {error}", self.device.display()));
+        let device = Device::open(&self.device).map_err(failed)?;
+        let place = self.place(&device)?;
+        let mut bytes = vec![0; place.blocks as usize * place.block_bytes as usize];
+        let offset = place.start_block.checked_mul(place.block_bytes.into());
+        let offset = offset.filter(|offset| i64::try_from(*offset).is_ok());
+        let offset = offset.ok_or_else(|| Fail::usage("--start-block is beyond every device"))?;
+        let count = device.read(offset, &mut bytes).map_err(failed)?;
+        if count < place.block_bytes as usize {
+            return Err(self.fail("ends before the first slot"));
+        }
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let slots = bytes.chunks_exact(self.block_bytes as usize).enumerate();
+        let slots = bytes[..count].chunks_exact(place.block_bytes as usize).enumerate();
         let written: Vec<_> = slots
             .filter(|(_, slot)| slot.iter().any(|byte| *byte != 0))
             .map(|(num, slot)| (num, Block::decode(slot)))
             .collect();
-        say(&if self.json { self.json(&written, now) } else { lines(&written, now) });
+        say(&if self.json { json(&place, &written, now) } else { lines(&place, &written, now) });
         Ok(())
     }
 
-    /// The region as far as the device reaches, past what this machine remembers of it where possible.
-    fn read(&self) -> Result<Vec<u8>, Fail> {
-        let failed = |error| Fail::new(format!("{}: {error}", self.device.display()));
-        let length = self.blocks as usize * self.block_bytes as usize;
-        let offset = self.start_block.checked_mul(self.block_bytes.into());
-        let offset = offset.ok_or_else(|| Fail::usage("--start-block is beyond every device"))?;
-        let mut bytes = vec![0; length + DIRECT];
-        let at = bytes.as_ptr().align_offset(DIRECT);
-        let direct = File::options().read(true).custom_flags(libc::O_DIRECT).open(&self.device);
-        let read = direct.and_then(|file| fill(&file, &mut bytes[at..at + length], offset));
-        let (from, count) = match read {
-            Ok(count) => (at, count),
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
-                let file = File::open(&self.device).map_err(failed)?;
-                (0, fill(&file, &mut bytes[..length], offset).map_err(failed)?)
-            }
-            Err(error) => return Err(failed(error)),
-        };
-        bytes.drain(..from);
-        bytes.truncate(count);
-        Ok(bytes)
+    fn fail(&self, what: impl std::fmt::Display) -> Fail {
+        Fail::new(format!("{}: {what}", self.device.display()))
     }
 
-    fn json(&self, slots: &[(usize, Found)], now: Duration) -> String {
-        let slots: Vec<Value> = slots
-            .iter()
-            .map(|(num, found)| {
-                let age = age(found, now);
-                json!({
-                    "slot": num, "state": State::of(found, age).word(), "node": found.block.node,
-                    "seq": found.block.seq, "age": age, "dead_ms": found.block.dead_ms,
-                    "generation": format!("{:#018x}", found.block.generation),
-                    "cksum": format!("{:#010x}", found.cksum), "good": found.good,
+    /// What was asked for, and for the rest what the device says of itself.
+    fn place(&self, device: &Device) -> Result<Place, Fail> {
+        let block_bytes = self.block_bytes.unwrap_or(device.sector());
+        let asked = |start_block| Place {
+            start_block,
+            block_bytes,
+            blocks: self.blocks.unwrap_or(255),
+            volume: None,
+        };
+        if let Some(start_block) = self.start_block {
+            return Ok(asked(start_block));
+        }
+        match heartbeat_area(|offset, into| device.read(offset, into)) {
+            Ok(area) => {
+                let (start_block, blocks) = area.slots(block_bytes);
+                let blocks = self.blocks.unwrap_or(blocks);
+                Ok(Place { start_block, block_bytes, blocks, volume: Some(area) })
+            }
+            Err(Fault::NotOcfs2) => {
+                // What `uo2cb format` makes begins with a block that nobody writes.
+                let mut first = vec![0xff; block_bytes as usize];
+                let count = device.read(0, &mut first).map_err(|error| self.fail(error))?;
+                let blank = count == first.len() && first.iter().all(|byte| *byte == 0);
+                blank.then(|| asked(1)).ok_or_else(|| {
+                    self.fail("no volume of ocfs2, nor made by `uo2cb format`: where is --start-block?")
                 })
-            })
-            .collect();
-        let (start_block, block_bytes, blocks) = (self.start_block, self.block_bytes, self.blocks);
-        let dump =
-            json!({"start_block": start_block, "block_bytes": block_bytes, "blocks": blocks, "slots": slots});
-        format!("{dump}\n")
+            }
+            Err(fault) => Err(self.fail(fault)),
+        }
     }
 }
 
-/// Alignment of direct reads.
-const DIRECT: usize = 4096;
+fn json(place: &Place, slots: &[(usize, Found)], now: Duration) -> String {
+    let slots: Vec<Value> = slots
+        .iter()
+        .map(|(num, found)| {
+            let age = age(found, now);
+            json!({
+                "slot": num, "state": State::of(found, age).word(), "node": found.block.node,
+                "seq": found.block.seq, "age": age, "dead_ms": found.block.dead_ms,
+                "generation": format!("{:#018x}", found.block.generation),
+                "cksum": format!("{:#010x}", found.cksum), "good": found.good,
+            })
+        })
+        .collect();
+    let Place { start_block, block_bytes, blocks, volume } = place;
+    let ocfs2 = volume.map(
+        |area| json!({"uuid": name(&area), "block_size": area.block_size, "cluster_size": area.cluster_size}),
+    );
+    let dump = json!({
+        "start_block": start_block, "block_bytes": block_bytes, "blocks": blocks, "ocfs2": ocfs2,
+        "slots": slots,
+    });
+    format!("{dump}\n")
+}
 
-/// Reads until the end of the device at most.
-fn fill(file: &File, into: &mut [u8], offset: u64) -> std::io::Result<usize> {
-    let mut count = 0;
-    while count < into.len() {
-        match file.read_at(&mut into[count..], offset + count as u64) {
-            Ok(0) => break,
-            Ok(more) => count += more,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            // Behind the end a direct read may be refused instead of being empty.
-            Err(_) if count > 0 => break,
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(count)
+/// What ocfs2's tools call the region of a volume.
+fn name(area: &Area) -> String {
+    area.uuid.iter().map(|byte| format!("{byte:02X}")).collect()
 }
 
 /// Seconds since a slot was written; negative when its writer's clock is ahead.
@@ -148,13 +174,20 @@ fn age(found: &Found, now: Duration) -> i64 {
     i64::try_from(i128::from(now.as_secs()) - i128::from(found.block.seq)).unwrap_or(i64::MAX / 1000)
 }
 
-fn lines(slots: &[(usize, Found)], now: Duration) -> String {
-    if slots.is_empty() {
-        return "no slot was ever written\n".into();
+fn lines(place: &Place, slots: &[(usize, Found)], now: Duration) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    if let Place { start_block, block_bytes, blocks, volume: Some(area) } = place {
+        let _ = writeln!(
+            out,
+            "heartbeat area of {}: block_bytes {block_bytes}, start_block {start_block}, blocks {blocks}",
+            name(area)
+        );
     }
-    let mut out = String::from(
-        "slot  state         age      written                   generation          dead after\n",
-    );
+    if slots.is_empty() {
+        return out + "no slot was ever written\n";
+    }
+    out += "slot  state         age      written                   generation          dead after\n";
     for (num, found) in slots {
         let age = age(found, now);
         let block = &found.block;
@@ -162,7 +195,6 @@ fn lines(slots: &[(usize, Found)], now: Duration) -> String {
         let time = if block.seq < 1 << 36 { utc(Duration::from_secs(block.seq)) } else { "-".into() };
         let other =
             if usize::from(block.node) == *num { String::new() } else { format!(", node {}", block.node) };
-        // Writing to a String cannot fail.
         let _ = writeln!(
             out,
             "{num:<5} {:<13} {:<8} {time:<25} {:#018x}  {} s{other}",
@@ -197,7 +229,8 @@ mod tests {
         ] {
             assert_eq!(State::of(&slot, age(&slot, now)), state, "{slot:?}");
         }
-        let text = lines(&[(3, found(999, 7, true)), (4, found(u64::MAX, 7, false))], now);
+        let place = Place { start_block: 1, block_bytes: 512, blocks: 255, volume: None };
+        let text = lines(&place, &[(3, found(999, 7, true)), (4, found(u64::MAX, 7, false))], now);
         assert!(text.contains("3     alive         1 s"), "{text}");
         assert!(text.contains(", node 3"), "{text}");
     }
