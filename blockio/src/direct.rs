@@ -21,7 +21,8 @@ pub struct DirectFile {
 /// Why something cannot serve as a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenError {
-    /// It cannot be found, or not be opened for reading and writing; EROFS if it is a read-only device.
+    /// It cannot be found, or not be opened for reading and writing. Most drivers open a read-only device
+    /// all the same, and refuse the writes.
     Failed(Errno),
     /// The process has no such descriptor, or only as a path (O_PATH).
     BadDescriptor,
@@ -59,9 +60,6 @@ impl DirectFile {
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::BlockDevice => {
                 let file = reopen(&again, OFlags::DIRECT)?;
-                if info::is_read_only(stat.st_rdev) {
-                    return Err(OpenError::Failed(Errno::ROFS));
-                }
                 let info = info::of_block(&file, stat.st_rdev)?;
                 Ok(Self { file, info })
             }

@@ -24,12 +24,6 @@ pub(crate) fn of_block(file: &OwnedFd, number: u64) -> Result<Info, Errno> {
     Ok(Info { kind: Kind::Block, name: block_name(number), sector_bytes, bytes, direct: true })
 }
 
-/// Is it set read-only? Many drivers open such a device for writing all the same.
-pub(crate) fn is_read_only(number: u64) -> bool {
-    let flag = format!("/sys/dev/block/{}:{}/ro", major(number), minor(number));
-    std::fs::read(flag).is_ok_and(|flag| flag.starts_with(b"1"))
-}
-
 /// The kernel's name for a device number: its directory in sysfs.
 fn block_name(number: u64) -> String {
     let number = format!("{}:{}", major(number), minor(number));
