@@ -1,0 +1,110 @@
+//! A loop device and the file behind it.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::NamedTempFile;
+use uo2cb::core::heartbeat::disk::{Block, Found};
+
+/// Where a region is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) start_block: u64,
+    pub(crate) block_bytes: u32,
+    pub(crate) blocks: u32,
+}
+
+/// A loop device. What is written to the file is on the device at once, and the other way round, in any piece:
+/// the device has no cache of its own for who passes by the page cache.
+pub(crate) struct Device {
+    pub(crate) path: PathBuf,
+    pub(crate) file: NamedTempFile,
+    /// Set to go with its last user: so it does even when this program is killed.
+    _held: File,
+}
+
+impl Device {
+    /// `bytes` long, all zero, with sectors of `sector` bytes and these further options of losetup.
+    pub(crate) fn new(bytes: u64, sector: u32, options: &[&str]) -> Self {
+        let file = NamedTempFile::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        file.as_file().set_len(bytes).unwrap();
+        let sector = sector.to_string();
+        let mut losetup = Command::new("losetup");
+        losetup.args(["--find", "--show", "--sector-size", &sector]).args(options).arg(file.path());
+        let path = PathBuf::from(output(&mut losetup).trim());
+        let held = File::open(&path);
+        if !options.contains(&"--read-only") {
+            // What somebody before has set outlives the device.
+            set_writable(&path);
+        }
+        // It is in use: so this only marks it, and it goes with the last descriptor.
+        output(Command::new("losetup").arg("--detach").arg(&path));
+        Self { path, file, _held: held.unwrap() }
+    }
+
+    /// As in /sys/block.
+    pub(crate) fn name(&self) -> String {
+        self.path.file_name().unwrap().to_string_lossy().into_owned()
+    }
+
+    /// What a descriptor for `dev` is taken from; reading will do.
+    pub(crate) fn open(&self) -> File {
+        File::open(&self.path).unwrap()
+    }
+
+    /// A slot as it is.
+    pub(crate) fn slot(&self, place: Place, node: u64) -> Vec<u8> {
+        let mut slot = vec![0; place.block_bytes as usize];
+        self.file.as_file().read_exact_at(&mut slot, offset(place, node)).unwrap();
+        slot
+    }
+
+    pub(crate) fn found(&self, place: Place, node: u64) -> Found {
+        Block::decode(&self.slot(place, node))
+    }
+
+    /// Writes a slot behind everybody's back.
+    pub(crate) fn scribble(&self, place: Place, node: u64, slot: &[u8]) {
+        let file = OpenOptions::new().write(true).open(self.file.path()).unwrap();
+        file.write_all_at(slot, offset(place, node)).unwrap();
+    }
+
+    /// Writes a block with a good checksum.
+    pub(crate) fn put(&self, place: Place, node: u64, block: Block) {
+        let mut slot = vec![0; place.block_bytes as usize];
+        block.encode(&mut slot);
+        self.scribble(place, node, &slot);
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        set_writable(&self.path);
+    }
+}
+
+fn set_writable(path: &Path) {
+    let _ = Command::new("blockdev").arg("--setrw").arg(path).status();
+}
+
+fn offset(place: Place, node: u64) -> u64 {
+    (place.start_block + node) * u64::from(place.block_bytes)
+}
+
+/// Runs a program, which must succeed; gives what it printed.
+#[track_caller]
+pub(crate) fn output(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {words}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Runs `uo2cb dump`.
+pub(crate) fn dump(path: &Path, options: &[&str]) -> Command {
+    let mut command = Command::new(crate::daemon::program());
+    command.arg("dump").arg(path).args(options);
+    command
+}

@@ -1,0 +1,75 @@
+//! Disk heartbeat on real block devices: loop devices, made and removed here. For root.
+//!
+//! Slow by nature: a beat comes every two seconds, and a region is steady after four of them. So all cases run side by
+//! side, each with daemons and a device of its own.
+#![allow(clippy::unwrap_used)]
+
+mod daemon;
+mod device;
+mod gone;
+mod input;
+mod kernel;
+mod ocfs2;
+mod others;
+mod own;
+mod sectors;
+
+use std::process::{Command, Stdio};
+use std::thread;
+
+/// Why this cannot run here, if so; said in the way of the other tests.
+fn able() -> bool {
+    let why = if !rustix::process::geteuid().is_root() {
+        "loop devices are for root".to_owned()
+    } else if let Err(why) = uo2cb::mountpoint::may_mount(false) {
+        why.to_string()
+    } else if !std::path::Path::new("/dev/loop-control").exists() {
+        "there is no /dev/loop-control".to_owned()
+    } else {
+        return true;
+    };
+    eprintln!("not tested here: {why}");
+    false
+}
+
+/// Whether a program is there; says so where not.
+fn has(program: &str, package: &str) -> bool {
+    let found = Command::new(program).arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
+    if !found {
+        eprintln!("not tested here: no {program} (package {package})");
+    }
+    found
+}
+
+#[test]
+fn block_devices() {
+    if !able() {
+        return;
+    }
+    let mut cases: Vec<(&str, fn())> = vec![
+        ("sectors of 512 bytes", sectors::small),
+        ("sectors of 4096 bytes", sectors::large),
+        ("a read-only device", input::read_only),
+        ("what is no device", input::descriptors),
+        ("too few slots", input::too_few_slots),
+        ("a device that shrinks", gone::shrunk),
+        ("a device that becomes read-only", gone::read_only),
+        ("the own slot", own::scribbled),
+        ("a second daemon with the same number", own::twice),
+        ("other slots", others::scribbled),
+    ];
+    if has("mkfs.ocfs2", "ocfs2-tools") && has("debugfs.ocfs2", "ocfs2-tools") {
+        cases.push(("a volume of ocfs2", ocfs2::two_nodes));
+        cases.push(("volumes of all kinds", ocfs2::all_kinds));
+    }
+    let failed: Vec<_> = thread::scope(|scope| {
+        let running: Vec<_> = cases
+            .iter()
+            .map(|(name, case)| {
+                (name, thread::Builder::new().name((*name).into()).spawn_scoped(scope, *case).unwrap())
+            })
+            .collect();
+        running.into_iter().filter_map(|(name, case)| case.join().err().map(|_| name)).collect()
+    });
+    assert!(failed.is_empty(), "failed: {failed:?}");
+}
