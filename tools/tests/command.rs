@@ -318,3 +318,29 @@ fn an_ordinary_user_is_told_what_is_missing() {
         assert!(allowed || code == Some(1) && err.contains("user_allow_other"), "{err}");
     }
 }
+
+/// Neither made by `format` nor by mkfs.ocfs2, or that in pieces: one line each, and nothing that looks like slots.
+#[test]
+fn dump_says_what_is_no_disk_of_ours() {
+    let world = World::new();
+    let file = |name: &str, bytes: &[u8]| fs::write(world.folder.path().join(name), bytes).unwrap();
+    world.ok(&["format", "made", "--slots", "3"]);
+    assert_eq!(world.ok(&["dump", "made"]), "no slot was ever written\n");
+    world.fails(&["dump", "made", "--start-block", "4"], 1, "made: ends before the first slot");
+    world.fails(&["dump", "made", "--start-block", "18446744073709551615"], 2, "beyond every device");
+    world.fails(&["dump", "."], 1, "Is a directory");
+    file("short", &[0; 511]);
+    let noise: Vec<u8> =
+        (0..1u32 << 20).map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    file("noise", &noise);
+    for name in ["short", "noise", "/dev/null"] {
+        world.fails(&["dump", name], 1, "no volume of ocfs2, nor made by `uo2cb format`");
+    }
+    let mut volume = noise;
+    volume[8192..8200].copy_from_slice(b"OCFSV2\0\0");
+    volume[8192 + 0xf8..][..8].copy_from_slice(&[12, 0, 0, 0, 12, 0, 0, 0]);
+    file("volume", &volume);
+    world.fails(&["dump", "volume"], 1, "volume: broken ocfs2 volume: system directory, block ");
+    // Whoever says where it is need not have a whole volume.
+    assert!(world.ok(&["dump", "volume", "--start-block", "3", "--blocks", "2"]).contains("bad checksum"));
+}
