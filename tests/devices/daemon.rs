@@ -53,7 +53,10 @@ impl Daemon {
     pub(crate) fn new(own: u8, dead_threshold: u32) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("config")).unwrap();
-        let child = Command::new(program())
+        // It goes with this program, even when that is killed, and the loop device goes with it.
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "TERM", "--"])
+            .arg(program())
             .args(["mount", "config", "--foreground", "--strict", "--log", "log"])
             .current_dir(folder.path())
             .env("UO2CB_RUNTIME_DIR", folder.path().join("run"))
