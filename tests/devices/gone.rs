@@ -1,7 +1,7 @@
 //! Devices that go while they are beaten on: the node ends before the others think it dead.
 
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::daemon::{Daemon, about, until};
 use crate::device::{Device, Place, output};
@@ -20,8 +20,14 @@ fn fenced(what: &str, take_away: fn(&Device)) {
     take_away(&device);
     let (status, took) = (daemon.exit_status(), last_good.elapsed());
     assert_eq!(status, Some(uo2cb::CRASH_STATUS), "{}", daemon.log());
-    about(what, took, f64::from((DEAD_THRESHOLD - 1) * 2), 0.3);
-    assert!(took < Duration::from_secs((DEAD_THRESHOLD * 2).into()));
+    // A busy machine may take its time over the end of the process; the writes have ended before.
+    about(what, took, f64::from((DEAD_THRESHOLD - 1) * 2), 1.5);
+    let decided = daemon
+        .log()
+        .split_once(" after ")
+        .and_then(|(_, rest)| rest.split_once(" milliseconds")?.0.parse::<u32>().ok());
+    let formula = (DEAD_THRESHOLD - 1) * 2000;
+    assert!(decided.is_some_and(|after| (formula - 100..formula + 300).contains(&after)), "{}", daemon.log());
     for line in ["failed: ", "Heartbeat write timeout to device", "fenced: no good beat of region R"] {
         daemon.until_line(line);
     }

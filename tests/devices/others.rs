@@ -12,7 +12,7 @@ const GENERATION: u64 = 0xabcd_ef01;
 /// Node 1 is played here, nodes 2 and 3 write nonsense, and so do some that nobody has configured.
 pub(crate) fn scribbled() {
     let device = Device::new(1 << 18, 512, &[]);
-    let mut daemon = Daemon::new(0, 5);
+    let mut daemon = Daemon::new(0, 31);
     let mut rng = Rng::new(7);
     assert_eq!(daemon.start(PLACE, &device.open()).0, Ok(()));
     let log = daemon.log();
@@ -30,12 +30,12 @@ pub(crate) fn scribbled() {
     let put = |block| device.put(PLACE, 1, block);
     beat(&|| {});
     assert_eq!(daemon.log(), log, "noise of nodes that are not live");
-    beat(&|| put(block(1000, 10_000)));
+    beat(&|| put(block(1000, 62_000)));
     assert_eq!(daemon.up(), [0], "once is not enough");
     // Backwards, and with another dead threshold.
     beat(&|| put(block(900, 8000)));
     daemon.until_up(&[0, 1]);
-    daemon.until_line("has a dead count of 8000 ms, but our count is 10000 ms");
+    daemon.until_line("has a dead count of 8000 ms, but our count is 62000 ms");
     // Any number, with its checksum right: not looked at, as in the kernel.
     beat(&|| put(Block { node: 77, ..block(901, 8000) }));
     // A wrong checksum is one sample missed.
@@ -48,9 +48,9 @@ pub(crate) fn scribbled() {
     // Zeros have a good checksum: generation 0 is a clean stop. Then the next change is the second one.
     beat(&|| device.scribble(PLACE, 1, &[0; 512]));
     daemon.until_up(&[0]);
-    beat(&|| put(block(2, 10_000)));
+    beat(&|| put(block(2, 62_000)));
     daemon.until_up(&[0, 1]);
-    beat(&|| put(Block { generation: 0, ..block(3, 10_000) }));
+    beat(&|| put(Block { generation: 0, ..block(3, 62_000) }));
     daemon.until_up(&[0]);
     // A line for what was wrong, and none for what nobody asked about.
     for (words, lines) in
