@@ -21,7 +21,7 @@ fn fenced(what: &str, take_away: fn(&Device)) {
     let (status, took) = (daemon.exit_status(), last_good.elapsed());
     assert_eq!(status, Some(uo2cb::CRASH_STATUS), "{}", daemon.log());
     // A busy machine may take its time over the end of the process; the writes have ended before.
-    about(what, took, f64::from((DEAD_THRESHOLD - 1) * 2), 1.5);
+    about(what, took, f64::from((DEAD_THRESHOLD - 1) * 2), 1.8);
     let decided = daemon
         .log()
         .split_once(" after ")

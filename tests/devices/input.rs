@@ -17,7 +17,7 @@ pub(crate) fn read_only() {
     let daemon = Daemon::new(0, 3);
     let (result, took) = daemon.start(PLACE, &device.open());
     assert_eq!(result, Err(libc::EIO), "{}", daemon.log());
-    about("a read-only device", took, 16.5, 1.0);
+    about("a read-only device", took, 16.0, 8.0);
     daemon.until_line("Unable to stabilize heartbeat on region R");
     assert_eq!((daemon.lines("Unable to stabilize"), daemon.lines("Beat of region R")), (1, 9));
     assert_eq!((daemon.shows("dev").as_str(), daemon.shows("pid").as_str()), ("", ""));

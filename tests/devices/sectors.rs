@@ -20,7 +20,7 @@ fn slots(sector: u32, own: u8) {
     // The descriptor need not be able to write.
     let (result, took) = daemon.start(place, &device.open());
     assert_eq!(result, Ok(()));
-    about(&format!("steady with sectors of {sector}"), took, 8.5, 1.0);
+    about(&format!("steady with sectors of {sector}"), took, 8.0, 6.0);
     assert_eq!(daemon.shows("dev"), format!("{}\n", device.name()));
     daemon.until_up(&[own.into()]);
     let found = device.found(place, own.into());
