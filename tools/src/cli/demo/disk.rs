@@ -37,11 +37,12 @@ pub(super) fn steps(port: u16) -> Vec<Step> {
         .works("uo2cb watch --mount alpha & watch=$!", &["watching, up: nobody"])
         .title("they start to beat: a write to dev returns when a region is steady")
         .works("exec 7<> shared", &[])
-        .works("for n in beta gamma; do echo 7 > $n/cluster/demo/heartbeat/R/dev & done", &[])
+        // All in the background: one that ends while the shell itself writes would interrupt it with SIGCHLD.
         .works(
-            "echo 7 > alpha/cluster/demo/heartbeat/R/dev",
-            &["alpha (0) up", "beta (1) up", "gamma (2) up"],
+            "for n in alpha beta gamma; do echo 7 > $n/cluster/demo/heartbeat/R/dev & starts=\"$starts $!\"; done",
+            &[],
         )
+        .works("wait $starts", &["alpha (0) up", "beta (1) up", "gamma (2) up"])
         .works("exec 7<&-", &[])
         .works("uo2cb status --mount alpha", &["shared, steady", "gamma (2) since"])
         .works("uo2cb dump shared", &["2     alive"])
