@@ -5,6 +5,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+#[path = "disk/demonstration.rs"]
+mod demonstration;
+#[path = "disk/global.rs"]
+mod global;
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -242,28 +246,31 @@ fn starts_take_their_time() {
 
 #[test]
 fn daemons_on_one_disk_see_each_other() {
-    side_by_side(&[("three", || {
-        let disk = Disk::new("three");
-        let mut daemons: Vec<_> = (0..3).map(|own| Daemon::new(own, 4, &[])).collect();
-        thread::scope(|scope| {
+    side_by_side(&[
+        ("demonstration", demonstration::ends_well),
+        ("three", || {
+            let disk = Disk::new("three");
+            let mut daemons: Vec<_> = (0..3).map(|own| Daemon::new(own, 4, &[])).collect();
+            thread::scope(|scope| {
+                for daemon in &daemons {
+                    daemon.region();
+                    scope.spawn(|| assert_eq!(daemon.start(&disk.0).0, Ok(())));
+                }
+            });
             for daemon in &daemons {
-                daemon.region();
-                scope.spawn(|| assert_eq!(daemon.start(&disk.0).0, Ok(())));
+                daemon.until_up(&[0, 1, 2]);
             }
-        });
-        for daemon in &daemons {
-            daemon.until_up(&[0, 1, 2]);
-        }
-        let (killed, begin) = (daemons.pop().unwrap(), Instant::now());
-        kill(killed.child.id().try_into().unwrap(), libc::SIGKILL);
-        drop(killed);
-        let seen = daemons[0].until_up(&[0, 1]);
-        about("killed", seen - begin, 8.0, 2.2);
-        let begin = Instant::now();
-        drop(daemons.pop());
-        let seen = daemons[0].until_up(&[0]);
-        about("left", seen - begin, 1.1, 1.3);
-    })]);
+            let (killed, begin) = (daemons.pop().unwrap(), Instant::now());
+            kill(killed.child.id().try_into().unwrap(), libc::SIGKILL);
+            drop(killed);
+            let seen = daemons[0].until_up(&[0, 1]);
+            about("killed", seen - begin, 8.0, 2.2);
+            let begin = Instant::now();
+            drop(daemons.pop());
+            let seen = daemons[0].until_up(&[0]);
+            about("left", seen - begin, 1.1, 1.3);
+        }),
+    ]);
 }
 
 #[test]
@@ -337,6 +344,9 @@ fn a_node_that_cannot_write_goes() {
             drop(daemon);
             about("hung end", begin.elapsed(), 3.5, 1.0);
         }),
+        ("global, two of four, errors", || global::two_of_four("errors", "eio")),
+        ("global, two of four, hang", || global::two_of_four("hangs", "hang")),
+        ("global, two of four missing", global::two_of_four_missing),
     ]);
 }
 
