@@ -105,7 +105,11 @@ impl NodeSet {
 
     /// In rising order.
     pub fn iter(&self) -> impl Iterator<Item = NodeNum> + '_ {
-        (0..NodeNum::LIMIT as u8).map(NodeNum).filter(|node| self.contains(*node))
+        self.0.iter().zip(0u8..).flat_map(|(word, at)| {
+            // Without its lowest bit again and again.
+            let rest = core::iter::successors(Some(*word), |rest| Some(rest & rest.wrapping_sub(1)));
+            rest.take_while(|rest| *rest != 0).map(move |rest| NodeNum(at * 64 + rest.trailing_zeros() as u8))
+        })
     }
 }
 

@@ -168,10 +168,12 @@ fn store_num(cluster: &mut Cluster, item: ItemId, data: &[u8]) -> Result<(), Ref
     if node.address.is_none() || node.port.is_none() {
         return Err(Refusal::NumberNeedsAddress);
     }
-    if cluster.nodes().any(|node| node.num == Some(num)) {
+    if cluster.numbers.contains(num) {
         return Err(Refusal::NumberTaken);
     }
-    set_once(&mut node_mut(cluster, item)?.num, num, Refusal::NumberSet)
+    set_once(&mut node_mut(cluster, item)?.num, num, Refusal::NumberSet)?;
+    cluster.numbers.insert(num);
+    Ok(())
 }
 
 fn store_local(

@@ -67,6 +67,8 @@ pub struct Cluster {
     /// What a fence does.
     pub fence_method: FenceMethod,
     nodes: BTreeMap<ItemId, Node>,
+    /// Of these nodes: a beat asks for them, of very many regions.
+    numbers: NodeSet,
     local: Option<ItemId>,
     /// The node whose `local` waits for its address to be bound, and the store that asked for it: an answer
     /// to an older one says nothing about this one.
@@ -83,6 +85,7 @@ impl Cluster {
             reconnect_delay_ms: 2_000,
             fence_method: FenceMethod::default(),
             nodes: BTreeMap::new(),
+            numbers: NodeSet::EMPTY,
             local: None,
             starting: None,
         }
@@ -94,8 +97,8 @@ impl Cluster {
     }
 
     /// The numbers that are taken.
-    pub fn numbers(&self) -> NodeSet {
-        self.nodes().filter_map(|node| node.num).collect()
+    pub fn numbers(&self) -> &NodeSet {
+        &self.numbers
     }
 
     /// This machine's node.
@@ -161,7 +164,9 @@ impl NodeManager {
             self.cluster = None;
             return listened;
         }
-        cluster.nodes.remove(&item);
+        if let Some(num) = cluster.nodes.remove(&item).and_then(|node| node.num) {
+            cluster.numbers.remove(num);
+        }
         cluster.starting.take_if(|(starting, _)| *starting == item);
         cluster.local.take_if(|local| *local == item).is_some()
     }

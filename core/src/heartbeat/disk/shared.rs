@@ -98,7 +98,7 @@ impl Env<'_> {
 
     /// The configured nodes and those still live.
     pub(super) fn wanted(&self) -> NodeSet {
-        let mut wanted = self.nodes.cluster().map(|cluster| cluster.numbers()).unwrap_or_default();
+        let mut wanted = self.nodes.cluster().map(|cluster| *cluster.numbers()).unwrap_or_default();
         wanted.extend(self.shared.live.set());
         wanted
     }
