@@ -46,19 +46,20 @@ impl Block {
 
     /// Reads a slot. What is too short to be one has a wrong checksum.
     pub fn decode(slot: &[u8]) -> Found {
-        let (Some(seq), Some(cksum), Some(generation), Some(dead_ms)) =
-            (field(slot, 0), field(slot, 12), field(slot, 16), field(slot, 24))
-        else {
-            return Found::default();
-        };
+        let Some((block, cksum)) = Self::fields(slot) else { return Found::default() };
+        Found { block, cksum, good: cksum == checksum(slot) }
+    }
+
+    /// What a slot says, and its checksum, which is not looked at. None: too short to be one.
+    pub(super) fn fields(slot: &[u8]) -> Option<(Self, u32)> {
+        let (seq, cksum) = (field(slot, 0)?, field(slot, 12)?);
         let block = Self {
             seq: u64::from_le_bytes(seq),
             node: slot[8],
-            generation: u64::from_le_bytes(generation),
-            dead_ms: u32::from_le_bytes(dead_ms),
+            generation: u64::from_le_bytes(field(slot, 16)?),
+            dead_ms: u32::from_le_bytes(field(slot, 24)?),
         };
-        let cksum = u32::from_le_bytes(cksum);
-        Found { block, cksum, good: cksum == checksum(slot) }
+        Some((block, u32::from_le_bytes(cksum)))
     }
 }
 
@@ -70,8 +71,9 @@ fn field<const N: usize>(slot: &[u8], at: usize) -> Option<[u8; N]> {
 fn checksum(slot: &[u8]) -> u32 {
     // zlib's crc32 begins and ends with an inversion: this seed and the last one undo them.
     let mut hasher = Hasher::new_with_initial(u32::MAX);
-    hasher.update(&slot[..12]);
-    hasher.update(&[0; 4]);
+    let mut start = [0; 16];
+    start[..12].copy_from_slice(&slot[..12]);
+    hasher.update(&start);
     hasher.update(&slot[16..]);
     !hasher.finalize()
 }

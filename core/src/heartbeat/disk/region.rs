@@ -228,10 +228,10 @@ impl Run {
         };
         let slot = |num: u8| {
             let from = usize::from(num.wrapping_sub(first)) * block_bytes as usize;
-            Block::decode(bytes.get(from..from + block_bytes as usize).unwrap_or_default())
+            bytes.get(from..from + block_bytes as usize).unwrap_or_default()
         };
         let own = self.own.get();
-        let own_good = self.check_own(name, &slot(own), env);
+        let own_good = self.check_own(name, &Block::decode(slot(own)), env);
         let block =
             Block { seq: env.seq(), node: own, generation: self.info.generation, dead_ms: env.dead_ms() };
         let op = env.next_op();
@@ -239,10 +239,13 @@ impl Run {
         let written = Found { block, cksum: 0, good: true };
         let mut changed = false;
         for num in env.wanted().iter().filter(|num| (first..=first + (count - 1)).contains(&num.get())) {
-            let found = if num == self.own { written } else { slot(num.get()) };
-            if self.counts
-                || self.slots.get(usize::from(num.get())).is_some_and(|slot| slot.changed_by(&found))
-            {
+            let Some(state) = self.slots.get(usize::from(num.get())) else { continue };
+            let found = match slot(num.get()) {
+                _ if num == self.own => written,
+                slot if state.idle(slot) => continue,
+                slot => Block::decode(slot),
+            };
+            if self.counts || state.changed_by(&found) {
                 changed |= self.judge(name, num, &found, env);
             }
         }

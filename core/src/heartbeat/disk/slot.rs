@@ -94,6 +94,15 @@ impl Slot {
         found.good && (found.block.seq, found.block.generation) != (self.last_seq, self.last_generation)
     }
 
+    /// Does a slot say nothing, whatever its checksum? So it is with most slots of most regions: nobody lives
+    /// there, and nothing has changed since the last sample. Such a one need not be judged.
+    pub fn idle(&self, slot: &[u8]) -> bool {
+        let last = (self.last_seq, self.last_generation);
+        // Who left by a new generation may be back at the next sample, whatever that is.
+        let away = !self.live && self.changed < LIVE_THRESHOLD;
+        away && Block::fields(slot).is_some_and(|(block, _)| (block.seq, block.generation) == last)
+    }
+
     /// Takes one sample.
     pub fn judge(&mut self, found: &Found, dead_threshold: u32) -> Verdict {
         let mut restarted = None;
