@@ -1,0 +1,218 @@
+//! What a whole node costs that beats on many disks, and how late its beats are.
+//!
+//! `cargo bench -p uo2cb --bench beats` takes about eight minutes, on files in the folder for temporary files (for the
+//! costs) and in memory (for lateness, which is to be that of processors, not of a disk), or both in `BEATS_DIR`. With
+//! the word `cost` or `lateness` behind `--`, only one half. Everything that is measured is a process of its own, one after the other; only the two of the last table
+//! run side by side, so that both suffer from the same load (stress-ng). The figures that are wanted stand beside those
+//! measured; nothing fails.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+#[path = "../../../blockio/benches/support/loops.rs"]
+mod loops;
+mod node;
+mod watch;
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use self::watch::Watch;
+
+/// Between two beats.
+const PERIOD: Duration = Duration::from_secs(2);
+/// Beats of every disk that are counted, in the tables of costs.
+const BEATS: usize = 15;
+/// How long beats are watched for the table of lateness, and nodes of each kind there.
+const LONG: Duration = Duration::from_secs(80);
+const LATE_NODES: usize = 8;
+/// Files there are in memory.
+const MEMORY: &str = "/dev/shm";
+/// Says to a process of this program what it is.
+const ROLE: &str = "BEATS_ROLE";
+const FOLDER: &str = "BEATS_FOLDER";
+
+fn main() {
+    let folder = || std::env::var(FOLDER).unwrap();
+    match std::env::var(ROLE) {
+        Ok(role) => play(&role, Path::new(&folder())),
+        Err(_) => {
+            // As with any benchmark, words choose among them.
+            let words: Vec<String> =
+                std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
+            let wanted =
+                |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word.as_str()));
+            if wanted("cost") {
+                costs();
+            }
+            if wanted("lateness") {
+                lateness();
+            }
+        }
+    }
+}
+
+/// `KIND DISKS SLOTS`.
+fn play(role: &str, folder: &Path) {
+    let words: Vec<&str> = role.split(' ').collect();
+    let (disks, slots) = (words[1].parse().unwrap(), words[2].parse().unwrap());
+    match words[0] {
+        "nodes" => node::many(folder, disks),
+        "node" => node::one(&loops::files(folder, disks), slots),
+        "threads" => {
+            let paths = loops::files(folder, disks);
+            report(loops::thread_per_disk(&paths, PERIOD, BEATS, slots), "");
+        }
+        _ => {
+            let mut bare = loops::Bare::new(&loops::files(folder, disks));
+            bare.beat(slots);
+            let (before, started) = (loops::cpu(), std::time::Instant::now());
+            for round in 0..BEATS {
+                loops::sleep_until(started, PERIOD, round);
+                bare.beat(slots);
+            }
+            report(loops::cpu() - before, "");
+        }
+    }
+}
+
+/// How a process says what it has spent for [`BEATS`] beats, and what else there is to say.
+fn report(spent: Duration, more: &str) {
+    println!("{} {more}", spent.as_secs_f64());
+}
+
+fn fresh_folder(otherwise: &Path) -> tempfile::TempDir {
+    let folder = std::env::var_os("BEATS_DIR").map_or(otherwise.into(), std::path::PathBuf::from);
+    tempfile::tempdir_in(folder).unwrap()
+}
+
+fn start(role: &str, folder: &Path, before: &[&str]) -> Child {
+    let program = std::env::current_exe().unwrap();
+    let mut command = match before.split_first() {
+        Some((first, rest)) => {
+            let mut command = Command::new(first);
+            command.args(rest).arg(program);
+            command
+        }
+        None => Command::new(program),
+    };
+    command.env(ROLE, role).env(FOLDER, folder).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
+}
+
+fn line(child: &mut Child) -> String {
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    line
+}
+
+fn costs() {
+    println!("{BEATS} beats of every disk, one each {PERIOD:?}: CPU time, and what of one core that is\n");
+    println!(
+        "{:<22} {:>5} {:>5} {:>12} {:>7} {:>7} {:>9}  mean period, threads",
+        "", "disks", "slots", "s/1000 beats", "x bare", "x per", "% of core"
+    );
+    let (mut bare, mut threads) = (f64::NAN, f64::NAN);
+    for (kind, disks, slots) in [
+        ("bare", 200, 255),
+        ("threads", 200, 255),
+        ("node", 200, 255),
+        ("node", 200, 32),
+        ("node", 1000, 255),
+        ("node", 1000, 32),
+    ] {
+        let folder = fresh_folder(&std::env::temp_dir());
+        let mut child = start(&format!("{kind} {disks} {slots}"), folder.path(), &[]);
+        let line = line(&mut child);
+        assert!(child.wait().unwrap().success());
+        let (spent, more) = line.trim().split_once(' ').unwrap_or((line.trim(), ""));
+        let spent: f64 = spent.parse().unwrap();
+        let each = spent * 1000.0 / (BEATS * disks) as f64;
+        match kind {
+            "bare" => bare = each,
+            "threads" => threads = each,
+            _ => {}
+        }
+        let name = match kind {
+            "bare" => "bare io_uring loop",
+            "threads" => "thread per disk",
+            _ => "uo2cb, a whole node",
+        };
+        let share = 100.0 * spent / (BEATS as f64 * PERIOD.as_secs_f64());
+        println!(
+            "{name:<22} {disks:>5} {slots:>5} {each:>12.4} {:>7.2} {:>7.2} {share:>9.2}  {more}",
+            each / bare,
+            each / threads
+        );
+    }
+    println!(
+        "\nwanted of a node: 200 disks: at most 1.5 x bare, 0.25 x thread per disk; 32 slots at most 0.7 x 255; 1000 \
+         disks: at most 2 % of a core; mean period: off by at most 0.1 %"
+    );
+}
+
+/// Beats under load, with real-time priority and without, at the same time.
+fn lateness() {
+    println!(
+        "\nbeats of {LATE_NODES} nodes of each kind: how much later than {PERIOD:?} after the one before, in ms\n"
+    );
+    let plain_by: &[&str] = &["setpriv", "--bounding-set=-sys_nice"];
+    let processors = std::thread::available_parallelism().map_or(2, usize::from);
+    let stress =
+        Command::new("stress-ng").arg("--version").output().is_ok_and(|output| output.status.success());
+    if !stress {
+        println!("not measured under load: no stress-ng (package stress-ng)");
+    }
+    println!(
+        "{:<10} {:<22} {:>6} {:>9} {:>9} {:>9} {:>9} {:>12}",
+        "load", "", "beats", "p50", "p90", "p99", "max", "mean period"
+    );
+    for load in [false, true].into_iter().take(if stress { 2 } else { 1 }) {
+        let folders = [fresh_folder(Path::new(MEMORY)), fresh_folder(Path::new(MEMORY))];
+        let role = format!("nodes {LATE_NODES} 2");
+        let mut nodes = [start(&role, folders[0].path(), &[]), start(&role, folders[1].path(), plain_by)];
+        let kinds: Vec<String> = nodes.iter_mut().map(|child| line(child).trim().to_owned()).collect();
+        let stress = load.then(|| {
+            let mut command = Command::new("stress-ng");
+            command.args([
+                "--cpu",
+                &(2 * processors).to_string(),
+                "--switch",
+                "2",
+                "--vm",
+                "1",
+                "--vm-bytes",
+                "64M",
+            ]);
+            command.args(["--quiet", "--timeout", &(LONG.as_secs() + 20).to_string()]);
+            command.stdout(Stdio::null()).spawn().unwrap()
+        });
+        let paths: Vec<_> = folders
+            .iter()
+            .flat_map(|folder| (0..LATE_NODES).map(|number| folder.path().join(number.to_string())))
+            .collect();
+        let mut watch = Watch::new(&paths);
+        watch::first_of_all();
+        watch.run(LONG);
+        if let Some(mut stress) = stress {
+            let _ = stress.kill();
+            let _ = stress.wait();
+        }
+        for (number, (child, kind)) in nodes.iter_mut().zip(kinds).enumerate() {
+            let files = number * LATE_NODES..(number + 1) * LATE_NODES;
+            let late = watch.lateness(files.clone());
+            let part = |share: f64| late[((late.len() - 1) as f64 * share) as usize] * 1e3;
+            println!(
+                "{:<10} {kind:<22} {:>6} {:>9.3} {:>9.3} {:>9.3} {:>9.3} {:>+10.4} %",
+                if load { "stress-ng" } else { "none" },
+                late.len(),
+                part(0.5),
+                part(0.9),
+                part(0.99),
+                part(1.0),
+                100.0 * watch.mean_error(files)
+            );
+            drop(child.stdin.take());
+            assert!(child.wait().unwrap().success());
+        }
+    }
+}
