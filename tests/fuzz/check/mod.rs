@@ -1,0 +1,11 @@
+//! What is fuzzed, and by what it is judged. Built twice: with the fuzzer (`targets/`), and as a test that runs the
+//! inputs of `corpus/` once more (`replay.rs`).
+
+mod beats;
+mod bytes;
+mod history;
+mod rig;
+mod slots;
+
+pub use beats::beats;
+pub use slots::slots;
