@@ -2,11 +2,13 @@
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, unbounded};
 use parking_lot::Mutex;
+use uo2cb::control::Client;
 use uo2cb::core::Errno;
 use uo2cb::{Error, Node};
 
@@ -164,4 +166,26 @@ fn mainline_has_no_user_method() {
     let node = Node::builder().mainline().start().unwrap();
     assert!(node.list("cluster").unwrap().is_empty());
     assert!(matches!(Node::builder().mainline().user_heartbeat().start(), Err(Error::Refused(_))));
+}
+
+/// A socket that refuses is a killed node's, and removed: no other may ever be seen to refuse.
+#[test]
+fn who_asks_for_a_node_that_is_starting_does_it_no_harm() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("node.sock");
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let impatient = scope.spawn(|| {
+            let mut answers = 0;
+            while !over.load(Ordering::Relaxed) {
+                answers += u32::from(Client::connect(&socket).is_ok());
+            }
+            answers
+        });
+        let starts: Vec<_> = (0..300).map(|_| Node::builder().control(&socket).start().map(drop)).collect();
+        over.store(true, Ordering::Relaxed);
+        assert!(starts.iter().all(Result::is_ok), "{:?}", starts.iter().find(|start| start.is_err()));
+        assert_ne!(impatient.join().unwrap(), 0);
+    });
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }

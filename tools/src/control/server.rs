@@ -53,8 +53,7 @@ impl Server {
         if tried.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
             fs::remove_file(path)?;
         }
-        let socket = Arc::new(within_limit(path, |path| UnixListener::bind(path))?);
-        fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+        let socket = Arc::new(bind(path)?);
         let shared = Arc::new(Shared {
             monitor: Arc::clone(monitor),
             info,
@@ -72,6 +71,19 @@ impl Server {
         let _ = fs::remove_file(&self.path);
         let _ = rustix::net::shutdown(&self.socket, Shutdown::Both);
     }
+}
+
+/// Under its name from the moment it listens: before that a client would take it for a killed node's, and remove it.
+fn bind(path: &Path) -> io::Result<UnixListener> {
+    let before = path.with_extension("new");
+    // Of a process that had this number and was killed here; else there is none.
+    let _ = fs::remove_file(&before);
+    let socket = within_limit(&before, |path| UnixListener::bind(path))?;
+    // A link, since a rename could replace another's.
+    let named = fs::set_permissions(&before, fs::Permissions::from_mode(0o600))
+        .and_then(|()| fs::hard_link(&before, path));
+    fs::remove_file(&before)?;
+    named.map(|()| socket)
 }
 
 impl Drop for Server {
