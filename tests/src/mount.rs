@@ -66,6 +66,21 @@ impl Mount {
         self.folder.path()
     }
 
+    /// The server's process id.
+    pub fn pid(&self) -> u32 {
+        self.server.id()
+    }
+
+    /// Ends the server in mid-work; what it leaves mounted goes with the drop.
+    ///
+    /// # Errors
+    /// It cannot be killed or waited for.
+    pub fn kill(&mut self) -> Result<(), Error> {
+        self.server.kill()?;
+        self.server.wait()?;
+        Ok(())
+    }
+
     fn wait(&mut self) -> io::Result<Option<ExitStatus>> {
         let until = Instant::now() + STOP;
         loop {
@@ -81,7 +96,9 @@ impl Mount {
 impl Drop for Mount {
     fn drop(&mut self) {
         // Politely first. What fails here is what has happened already: there is nothing more to do about it.
-        let pid = i32::try_from(self.server.id()).ok().and_then(Pid::from_raw);
+        // Once waited for, its number may be somebody else's.
+        let runs = matches!(self.server.try_wait(), Ok(None));
+        let pid = i32::try_from(self.server.id()).ok().filter(|_| runs).and_then(Pid::from_raw);
         if let Some(pid) = pid {
             let _ = kill_process(pid, Signal::TERM);
         }
