@@ -5,8 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use parking_lot::Mutex;
+
 use super::Error;
 use crate::program;
+
+static FETCH: Mutex<()> = Mutex::new(());
 
 /// An unpacked kernel package.
 pub(super) struct Kernel {
@@ -18,8 +22,12 @@ impl Kernel {
     /// The cached kernel, or the newest that apt offers, which then stays in the cache.
     pub(super) fn get() -> Result<Self, Error> {
         let cache = program::target_dir()?.join("guest-kernel");
-        if !cache.is_dir() {
-            fetch(&cache)?;
+        {
+            // Guests that boot at the same time need one download.
+            let _one = FETCH.lock();
+            if !cache.is_dir() {
+                fetch(&cache)?;
+            }
         }
         let boot = fs::read_dir(cache.join("boot"))?.flatten().map(|entry| entry.path());
         let image = boot
