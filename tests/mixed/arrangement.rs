@@ -1,0 +1,173 @@
+//! A whole life of two nodes: start, steady beats, clean leave of either, death of either.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use uo2cb_tests::guest::Error;
+
+use crate::cluster::Cluster;
+use crate::events::{LOOK, SOME_BEATS, Side as _, history};
+use crate::network;
+use crate::ours::Ours;
+use crate::peer::Peer;
+use crate::world::{World, word};
+
+/// Beats without a change after which a node is dead: few, since they are waited for.
+const DEAD_THRESHOLD: u32 = 5;
+/// Life without a change.
+const STEADY: Duration = Duration::from_secs(61);
+
+/// Runs it; `ours_first`: who starts first. Gives what was wrong.
+pub(crate) fn run(
+    name: &str,
+    uo2cb: &Path,
+    cluster: Cluster,
+    ours_first: bool,
+) -> Result<Vec<String>, Error> {
+    let Cluster { ours: our_num, theirs: their_num } = cluster;
+    let mut world = World::new(name, uo2cb, cluster)?;
+    let mut peer = world.boot(DEAD_THRESHOLD)?;
+    let mut ours = world.start_ours(DEAD_THRESHOLD)?;
+
+    start(&mut world, &mut ours, &mut peer, ours_first)?;
+    world.both_list_both(&mut ours, &mut peer)?;
+    world.dump_is_what_the_kernel_reads(&mut peer)?;
+    steady(&mut world, &mut ours, &mut peer)?;
+
+    // The first to have started leaves by rmdir, the second one's daemon is ended: the same for those who look on.
+    let (old, told) = (world.generation(our_num)?, peer.so_far()?);
+    let left = if ours_first {
+        ours.leave()?
+    } else {
+        let left = ours.stop();
+        ours = world.start_ours(DEAD_THRESHOLD)?;
+        left
+    };
+    let seen = peer.until(our_num, false, told)?;
+    // The last block is there when rmdir returns, so the next beat sees it.
+    world.figures.between("ours leaves, seen by the kernel after", left, seen, 0..=1);
+    world.figures.same("our slot then", &word(&world.slot(our_num)?, "state"), "left");
+    world.figures.same("our generation then", &world.generation(our_num)?, "0x0000000000000000");
+    let told = peer.so_far()?;
+    let (begin, took) = ours.join(&world.image)?;
+    // Steady after three good beats.
+    world.figures.time("ours joins again, steady after", took, 3..=4);
+    let seen = peer.until(our_num, true, told)?;
+    // The leaving block was a change, so one more is enough: at most one beat, and one more if both beat together.
+    world.figures.between("ours joins again, seen by the kernel after", begin, seen, 0..=2);
+    let new = world.generation(our_num)?;
+    world.figures.so("our generation is a new one", new != old);
+
+    let (old, told) = (world.generation(their_num)?, ours.so_far()?);
+    let left = peer.leave()?;
+    let seen = ours.until(their_num, false, told)?;
+    world.figures.between("the kernel leaves, seen by ours after", left, seen, 0..=1);
+    world.figures.same("its slot then", &word(&world.slot(their_num)?, "state"), "left");
+    let told = ours.so_far()?;
+    let (begin, took) = peer.join()?;
+    world.figures.time("the kernel joins again, steady after", took, 3..=4);
+    let seen = ours.until(their_num, true, told)?;
+    world.figures.between("the kernel joins again, seen by ours after", begin, seen, 0..=2);
+    world.figures.so("its generation is a new one", world.generation(their_num)? != old);
+
+    // A node dies within a beat after its last block. Who looks on finds that block new at most one beat after it
+    // was written, and the same at each of the next DEAD_THRESHOLD beats: that many beats, one more or less.
+    let dead = DEAD_THRESHOLD - 1..=DEAD_THRESHOLD + 1;
+    let told = peer.so_far()?;
+    let killed = ours.kill()?;
+    let seen = peer.until(our_num, false, told)?;
+    world.figures.between("ours is killed, declared dead by the kernel after", killed, seen, dead.clone());
+    // Seconds are whole there: it may take one more.
+    let read = Instant::now() + SOME_BEATS;
+    while word(&world.slot(our_num)?, "state") != "silent" {
+        if Instant::now() > read {
+            return Err("our slot does not become silent".to_owned().into());
+        }
+        std::thread::sleep(LOOK);
+    }
+    world.figures.same("our generation then", &world.generation(our_num)?, &new);
+    let mut ours = world.start_ours(DEAD_THRESHOLD)?;
+    let (_, took) = ours.join(&world.image)?;
+    world.figures.time("ours is back, steady after", took, 3..=4);
+    world.figures.so("our generation is a new one again", world.generation(our_num)? != new);
+
+    fence_free(&mut world, &mut peer)?;
+    let kernel = peer.events()?;
+    let told = ours.so_far()?;
+    let killed = peer.kill();
+    let seen = ours.until(their_num, false, told)?;
+    world.figures.between("the kernel is killed, declared dead by ours after", killed, seen, dead);
+    world.figures.same("livenodes of ours then", &ours.debug("livenodes")?, &format!("{our_num} \n"));
+
+    // Nothing but what is told above. Each side's own leave is the end of both for it; a daemon that is killed, or
+    // that ends and lets its consumers go, tells nothing of that.
+    let [of_us, of_them] = if ours_first {
+        ["up down up up", "up down up down up up down"]
+    } else {
+        ["up up up", "up up down up up down"]
+    };
+    world.histories(our_num, &kernel, of_us, "up down up down up down up");
+    world.histories(their_num, &kernel, of_them, "up down up");
+    Ok(world.conclude())
+}
+
+/// Both start, one after the other.
+fn start(world: &mut World, ours: &mut Ours, peer: &mut Peer, ours_first: bool) -> Result<(), Error> {
+    let Cluster { ours: our_num, theirs: their_num } = world.cluster;
+    let (_, took) = if ours_first { ours.join(&world.image)? } else { peer.join()? };
+    world.figures.time("starts first, steady after", took, 4..=4);
+    let told = if ours_first { ours.so_far()? } else { peer.so_far()? };
+    let (begin, took) = if ours_first { peer.join()? } else { ours.join(&world.image)? };
+    world.figures.time("starts second, steady after", took, 4..=5);
+    let seen = if ours_first { ours.until(their_num, true, told)? } else { peer.until(our_num, true, told)? };
+    // Two changes: those of the first block and of the one after it, each within a beat.
+    world.figures.between("starts second, seen by the first after", begin, seen, 1..=3);
+    Ok(())
+}
+
+/// A minute in which nothing happens.
+fn steady(world: &mut World, ours: &mut Ours, peer: &mut Peer) -> Result<(), Error> {
+    let before = [history(&ours.events()?), history(&peer.events()?)];
+    let generations = [world.generation(0)?, world.generation(1)?];
+    let until = Instant::now() + STEADY;
+    while Instant::now() < until {
+        std::thread::sleep(Duration::from_secs(4).min(until.saturating_duration_since(Instant::now())));
+        world.both_list_both(ours, peer)?;
+        for (node, generation) in (0..).zip(&generations) {
+            let slot = world.slot(node)?;
+            world.figures.same(&format!("slot {node}"), &word(&slot, "state"), "alive");
+            world.figures.same(&format!("generation of {node}"), &word(&slot, "generation"), generation);
+        }
+    }
+    let after = [history(&ours.events()?), history(&peer.events()?)];
+    world.figures.so("nobody went or came in a minute", before == after);
+    fence_free(world, peer)?;
+    unconnected(world, peer)
+}
+
+/// Neither side has had anything to complain about, and the kernel has made no decision to fence or not to.
+fn fence_free(world: &mut World, peer: &mut Peer) -> Result<(), Error> {
+    for line in peer.log()? {
+        let bad = ["ERROR", "fencing", "hung"].iter().any(|word| line.text.contains(word));
+        world.figures.so(&format!("no complaint of the kernel: {}", line.text), !bad);
+    }
+    let log = world.log();
+    for line in log.lines() {
+        world.figures.so(&format!("no complaint of ours: {line}"), !line.contains(" WARN "));
+    }
+    Ok(())
+}
+
+/// The network is there, and no connection comes about, as [`Peer::boot`] says: the higher number connects.
+fn unconnected(world: &mut World, peer: &mut Peer) -> Result<(), Error> {
+    if world.cluster.ours < world.cluster.theirs {
+        let closed = format!("o2net: connection from {}:", network::GUEST);
+        let said = world.log().contains(&closed);
+        world.figures.so("the kernel has connected to ours, which has closed that", said);
+    } else {
+        let waited = "o2net: No connection established with node 1 after 30.0 seconds";
+        let said = peer.log()?.iter().any(|line| line.text.contains(waited));
+        world.figures.so("the kernel has waited for a connection", said);
+    }
+    Ok(())
+}

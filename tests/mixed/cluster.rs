@@ -1,0 +1,50 @@
+//! The cluster as both sides are told about it: the same lines, since the trees are the same.
+
+use crate::network;
+
+/// Below the tree.
+pub(crate) const REGION: &str = "cluster/c/heartbeat/R";
+/// Where the region begins on the image, in blocks.
+pub(crate) const START_BLOCK: u64 = 1;
+/// How many slots it has.
+pub(crate) const BLOCKS: u64 = 8;
+
+/// Who has which number.
+#[derive(Clone, Copy)]
+pub(crate) struct Cluster {
+    pub(crate) ours: u8,
+    pub(crate) theirs: u8,
+}
+
+/// A call on a tree.
+pub(crate) enum Step {
+    Mkdir(String),
+    Write(String, String),
+}
+
+impl Cluster {
+    /// The cluster with both nodes, of which one is `local`.
+    pub(crate) fn make(self, local: u8, dead_threshold: u32) -> Vec<Step> {
+        let mut steps = vec![Step::Mkdir("cluster/c".into())];
+        for (num, address) in [(self.ours, network::HOST), (self.theirs, network::GUEST)] {
+            let node = format!("cluster/c/node/n{num}");
+            steps.push(Step::Mkdir(node.clone()));
+            let values = [("ipv4_port", "7777"), ("ipv4_address", address), ("num", &num.to_string())];
+            for (attribute, value) in values {
+                steps.push(Step::Write(format!("{node}/{attribute}"), value.into()));
+            }
+        }
+        steps.push(Step::Write(format!("cluster/c/node/n{local}/local"), "1".into()));
+        steps.push(Step::Write("cluster/c/heartbeat/dead_threshold".into(), dead_threshold.to_string()));
+        steps
+    }
+
+    /// The region, up to the write to `dev` that starts it.
+    pub(crate) fn make_region() -> Vec<Step> {
+        let mut steps = vec![Step::Mkdir(REGION.into())];
+        for (attribute, value) in [("block_bytes", 512), ("start_block", START_BLOCK), ("blocks", BLOCKS)] {
+            steps.push(Step::Write(format!("{REGION}/{attribute}"), value.to_string()));
+        }
+        steps
+    }
+}

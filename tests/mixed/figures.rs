@@ -1,0 +1,66 @@
+//! Measured times, and what they may be.
+
+use std::ops::RangeInclusive;
+use std::time::{Duration, Instant};
+
+/// Between two beats, in seconds.
+pub(crate) const BEAT: f64 = 2.0;
+/// By how much anything may be late on a loaded machine, in seconds, and by how much each beat of it. Nothing may be
+/// early: who declares a node dead too soon does harm, who does it late does not.
+pub(crate) const LATE: f64 = 1.5;
+const LATE_BEAT: f64 = 0.2;
+/// How exactly the guest's clock is known, in seconds.
+const EXACT: f64 = 0.15;
+
+/// Prints figures, and remembers those that are wrong.
+pub(crate) struct Figures {
+    world: String,
+    wrong: Vec<String>,
+}
+
+impl Figures {
+    pub(crate) fn new(world: &str) -> Self {
+        Self { world: world.to_owned(), wrong: Vec::new() }
+    }
+
+    /// From one moment to another, and how many beats that may take.
+    pub(crate) fn between(&mut self, what: &str, from: Instant, to: Instant, beats: RangeInclusive<u32>) {
+        // The clocks of host and guest may disagree a little.
+        self.time(what, to.saturating_duration_since(from), beats);
+    }
+
+    /// A time, and how many beats it may take.
+    pub(crate) fn time(&mut self, what: &str, time: Duration, beats: RangeInclusive<u32>) {
+        let time = time.as_secs_f64();
+        let (least, most) = (f64::from(*beats.start()) * BEAT, f64::from(*beats.end()) * BEAT);
+        let late = LATE + LATE_BEAT * f64::from(*beats.end());
+        let right = (least - EXACT..=most + late).contains(&time);
+        let verdict = if right { "" } else { "  <-- WRONG" };
+        println!("mixed: {}: {what}: {time:.2} s, allowed {least} to {most}{verdict}", self.world);
+        if !right {
+            self.wrong.push(format!("{what}: {time:.2} s"));
+        }
+    }
+
+    /// Something that is to be so.
+    pub(crate) fn so(&mut self, what: &str, so: bool) {
+        if !so {
+            println!("mixed: {}: {what}: no  <-- WRONG", self.world);
+            self.wrong.push(what.to_owned());
+        }
+    }
+
+    /// Something worth telling.
+    pub(crate) fn say(&self, what: &str) {
+        println!("mixed: {}: {what}", self.world);
+    }
+
+    /// Two things that are to be the same.
+    pub(crate) fn same(&mut self, what: &str, found: &str, expected: &str) {
+        self.so(&format!("{what}: {found:?} is {expected:?}"), found == expected);
+    }
+
+    pub(crate) fn wrong(&self) -> &[String] {
+        &self.wrong
+    }
+}

@@ -1,0 +1,96 @@
+//! A mixed cluster: our daemon on the host and a real kernel in a guest heartbeat on one raw image.
+//!
+//! Each world has an image, a guest, and a network of its own; all run at the same time. Words after `--` choose
+//! those worlds whose names contain them. Needs root and tun devices, for the networks.
+
+mod arrangement;
+mod cluster;
+mod events;
+mod figures;
+mod network;
+mod ours;
+mod peer;
+mod restart;
+mod world;
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::thread;
+use std::time::Instant;
+
+use cluster::Cluster;
+use uo2cb_tests::guest::Error;
+use uo2cb_tests::program;
+
+const OURS_LOWER: Cluster = Cluster { ours: 0, theirs: 1 };
+const OURS_HIGHER: Cluster = Cluster { ours: 1, theirs: 0 };
+
+/// What is wrong, or why that cannot be told.
+type Result = std::result::Result<Vec<String>, Error>;
+
+/// A world's story: its name, and our program.
+type Story = fn(&str, &Path) -> Result;
+
+const WORLDS: [(&str, Story); 5] = [
+    ("ours lower, first", |name, uo2cb| arrangement::run(name, uo2cb, OURS_LOWER, true)),
+    ("ours lower, second", |name, uo2cb| arrangement::run(name, uo2cb, OURS_LOWER, false)),
+    ("ours higher, first", |name, uo2cb| arrangement::run(name, uo2cb, OURS_HIGHER, true)),
+    ("ours higher, second", |name, uo2cb| arrangement::run(name, uo2cb, OURS_HIGHER, false)),
+    ("thresholds and restarts", |name, uo2cb| restart::run(name, uo2cb, OURS_LOWER)),
+];
+
+fn main() -> ExitCode {
+    if let Err(why) = can_run() {
+        println!("mixed: not run, {why}");
+        return ExitCode::SUCCESS;
+    }
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let chosen = |name: &str| words.iter().all(|word| name.contains(word));
+    let begin = Instant::now();
+    // Once, not in each world.
+    let uo2cb = match program::uo2cb() {
+        Ok(uo2cb) => uo2cb,
+        Err(error) => {
+            println!("mixed: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let running: Vec<_> = WORLDS
+        .into_iter()
+        .filter(|(name, _)| chosen(name))
+        .map(|(name, run)| {
+            let uo2cb = uo2cb.clone();
+            (name, thread::spawn(move || run(name, &uo2cb)))
+        })
+        .collect();
+    let mut failed = 0;
+    for (name, world) in running {
+        match world.join() {
+            Ok(Ok(wrong)) if wrong.is_empty() => println!("mixed: {name}: good"),
+            Ok(Ok(wrong)) => {
+                failed += 1;
+                println!("mixed: {name}: {} wrong: {}", wrong.len(), wrong.join("; "));
+            }
+            Ok(Err(error)) => {
+                failed += 1;
+                println!("mixed: {name}: {error}");
+            }
+            Err(_) => {
+                failed += 1;
+                println!("mixed: {name}: panicked");
+            }
+        }
+    }
+    println!("mixed: {failed} worlds failed, {:.0} s", begin.elapsed().as_secs_f64());
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn can_run() -> std::result::Result<(), String> {
+    if !rustix::process::geteuid().is_root() {
+        return Err("it needs root".into());
+    }
+    if !Path::new("/dev/net/tun").exists() {
+        return Err("there is no /dev/net/tun".into());
+    }
+    uo2cb::mountpoint::may_mount(false).map_err(|error| error.to_string())
+}

@@ -1,0 +1,149 @@
+//! Our daemon as a node.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::os::fd::AsRawFd as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::mount::{UnmountFlags, unmount};
+use serde_json::{Value, json};
+use uo2cb::control::Client;
+use uo2cb_tests::guest::Error;
+use uo2cb_tests::mount::Mount;
+
+use crate::cluster::{Cluster, REGION, Step};
+use crate::events::{Event, Side};
+
+const SOON: Duration = Duration::from_secs(10);
+
+pub(crate) struct Ours {
+    mount: Mount,
+    // After the daemon, which takes it away itself unless it is killed.
+    debug: Debugfs,
+    told: Arc<Mutex<Vec<Event>>>,
+}
+
+/// Where the debug files are mounted.
+struct Debugfs(PathBuf);
+
+impl Drop for Debugfs {
+    fn drop(&mut self) {
+        // Fails when it is gone already.
+        let _ = unmount(&self.0, UnmountFlags::DETACH);
+    }
+}
+
+impl Ours {
+    /// A daemon with the cluster, but without a region yet. `folder` is the world's; it outlives daemons.
+    pub(crate) fn start(
+        uo2cb: &Path,
+        folder: &Path,
+        cluster: Cluster,
+        dead_threshold: u32,
+        told: &Arc<Mutex<Vec<Event>>>,
+    ) -> Result<Self, Error> {
+        let (debug, log) = (folder.join("debug"), folder.join("log"));
+        fs::create_dir_all(&debug)?;
+        let mut server = Command::new(uo2cb);
+        server.env("UO2CB_RUNTIME_DIR", folder.join("run")).arg("mount");
+        server.arg("--debugfs").arg(&debug).arg("--log").arg(&log);
+        let mount = Mount::start(server, &["--foreground"])?;
+        let ours = Self { mount, debug: Debugfs(debug), told: Arc::clone(told) };
+        ours.watch(&folder.join(format!("run/{}.sock", ours.mount.pid())))?;
+        ours.take(&cluster.make(cluster.ours, dead_threshold))?;
+        Ok(ours)
+    }
+
+    /// Collects events until the daemon ends.
+    fn watch(&self, socket: &Path) -> Result<(), Error> {
+        let until = Instant::now() + SOON;
+        let mut client = loop {
+            match Client::connect(socket) {
+                Ok(client) => break client,
+                Err(error) if Instant::now() > until => return Err(error.to_string().into()),
+                Err(_) => std::thread::sleep(Duration::from_millis(5)),
+            }
+        };
+        let failed = |error: uo2cb::control::Failure| error.to_string();
+        client.send(&json!({"request": "watch"})).map_err(failed)?;
+        client.receive().map_err(failed)?;
+        client.patient().map_err(failed)?;
+        let told = Arc::clone(&self.told);
+        std::thread::spawn(move || {
+            while let Ok(line) = client.receive() {
+                let Some(event) = line.get("event") else { continue };
+                let node = event["node"]["num"].as_u64().and_then(|num| num.try_into().ok());
+                let event =
+                    Event { at: Instant::now(), up: event["edge"] == "up", node: node.unwrap_or(255) };
+                told.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+                if client.send(&json!({"delivered": line["event"]["number"]})).is_err() {
+                    break;
+                }
+            }
+        });
+        Ok(())
+    }
+
+    /// Makes the region and starts it on `image`. Gives when that began and how long it took.
+    pub(crate) fn join(&mut self, image: &Path) -> Result<(Instant, Duration), Error> {
+        self.take(&Cluster::make_region())?;
+        let disk = File::options().read(true).write(true).open(image)?;
+        let mut dev = File::options().write(true).open(self.mount.root().join(REGION).join("dev"))?;
+        let begin = Instant::now();
+        dev.write_all(disk.as_raw_fd().to_string().as_bytes())?;
+        Ok((begin, begin.elapsed()))
+    }
+
+    /// Removes the region. Gives when that began.
+    pub(crate) fn leave(&mut self) -> Result<Instant, Error> {
+        let begin = Instant::now();
+        fs::remove_dir(self.mount.root().join(REGION))?;
+        Ok(begin)
+    }
+
+    /// Its end in mid-work, by SIGKILL. Gives when that was.
+    pub(crate) fn kill(mut self) -> Result<Instant, Error> {
+        let begin = Instant::now();
+        self.mount.kill()?;
+        Ok(begin)
+    }
+
+    /// Its end as asked for by SIGTERM. Gives when that began.
+    pub(crate) fn stop(self) -> Instant {
+        let begin = Instant::now();
+        drop(self);
+        begin
+    }
+
+    fn take(&self, steps: &[Step]) -> Result<(), Error> {
+        let root = self.mount.root();
+        for step in steps {
+            match step {
+                Step::Mkdir(path) => fs::create_dir(root.join(path)),
+                Step::Write(path, value) => fs::write(root.join(path), format!("{value}\n")),
+            }?;
+        }
+        Ok(())
+    }
+}
+
+impl Side for Ours {
+    fn events(&mut self) -> Result<Vec<Event>, Error> {
+        Ok(self.told.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    fn debug(&mut self, file: &str) -> Result<String, Error> {
+        Ok(fs::read_to_string(self.debug.0.join("o2hb").join(file))?)
+    }
+}
+
+/// The slots of an image as `uo2cb dump` tells them.
+pub(crate) fn dump(uo2cb: &Path, image: &Path) -> Result<Vec<Value>, Error> {
+    let output = Command::new(uo2cb).args(["dump", "--json"]).arg(image).output()?;
+    let dump: Value = serde_json::from_slice(&output.stdout)
+        .map_err(|error| format!("dump: {error}: {}", String::from_utf8_lossy(&output.stderr)))?;
+    Ok(dump["slots"].as_array().cloned().unwrap_or_default())
+}
