@@ -91,6 +91,17 @@ fn wrong_use_of_the_command_line_ends_with_2() {
     }
 }
 
+/// What is only allocated is a hole still.
+#[test]
+fn format_writes_every_byte() {
+    let world = World::new();
+    world.ok(&["format", "disk", "--slots", "100", "--block-bytes", "1024"]);
+    let disk = fs::File::open(world.folder.path().join("disk")).unwrap();
+    assert_eq!(disk.metadata().unwrap().len(), 101 * 1024);
+    assert_eq!(rustix::fs::seek(&disk, rustix::fs::SeekFrom::Hole(0)), Ok(101 * 1024));
+    world.fails(&["format", "disk"], 1, "File exists");
+}
+
 #[test]
 fn completions_are_scripts() {
     let world = World::new();

@@ -1,6 +1,7 @@
 //! `uo2cb format`.
 
 use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
@@ -36,11 +37,13 @@ impl Format {
     pub(crate) fn run(self) -> Result<(), Fail> {
         let length = (START + u64::from(self.slots)) * u64::from(self.block_bytes);
         let failed = |error| Fail::new(format!("{}: {error}", self.file.display()));
-        let file = OpenOptions::new().write(true).create_new(true).open(&self.file).map_err(failed)?;
-        // Not a hole: a full file system must not show at the first beat.
-        let made = rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, length);
-        made.or_else(|_| rustix::fs::ftruncate(&file, length))
-            .map_err(|errno| failed(errno.into()))
+        let mut file = OpenOptions::new().write(true).create_new(true).open(&self.file).map_err(failed)?;
+        // Written, not only long or allocated. A full file system must not show at the first beat. And where nothing
+        // was ever written, QEMU cannot find out the size of a sector: it takes 4096, and a guest's beat puts back
+        // the old blocks of its neighbours.
+        file.write_all(&vec![0; length as usize])
+            .and_then(|()| file.sync_all())
+            .map_err(failed)
             .inspect_err(|_| drop(std::fs::remove_file(&self.file)))?;
         say(&format!("block_bytes {}\nstart_block {START}\nblocks {}\n", self.block_bytes, self.slots));
         Ok(())
