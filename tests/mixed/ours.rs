@@ -140,6 +140,15 @@ impl Side for Ours {
     }
 }
 
+/// Makes an image.
+pub(crate) fn format(uo2cb: &Path, image: &Path) -> Result<(), Error> {
+    let output = Command::new(uo2cb).arg("format").arg(image).output()?;
+    if !output.status.success() {
+        return Err(format!("format: {}", String::from_utf8_lossy(&output.stderr).trim()).into());
+    }
+    Ok(())
+}
+
 /// The slots of an image as `uo2cb dump` tells them.
 pub(crate) fn dump(uo2cb: &Path, image: &Path) -> Result<Vec<Value>, Error> {
     let output = Command::new(uo2cb).args(["dump", "--json"]).arg(image).output()?;

@@ -1,7 +1,6 @@
 //! One image, a daemon of ours, a guest, and the network between the two.
 
-use std::fs::{self, File};
-use std::io::Write as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -42,11 +41,8 @@ impl World {
         // Not in /tmp: that may be in memory, where there is no direct I/O.
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
         let image = folder.path().join("image");
-        // Written, not just long: in a file of holes QEMU cannot find out the size of a sector, takes 4096, and puts
-        // back the block that it has read beside the guest's, over one that ours has written meanwhile.
-        let mut disk = File::create(&image)?;
-        disk.write_all(&vec![0; 1 << 20])?;
-        disk.sync_all()?;
+        // Writes every byte, without which QEMU would write more than the guest's own slot.
+        ours::format(uo2cb, &image)?;
         Ok(Self {
             cluster,
             uo2cb: uo2cb.to_owned(),
