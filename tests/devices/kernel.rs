@@ -21,12 +21,12 @@ fn the_kernel_answers_alike() {
         image.as_file().set_len(1 << 20).unwrap();
         image
     };
-    // The last one is what the builder calls a disk.
-    let (small, large, fixed) = (image(), image(), image());
-    let mut builder = Guest::builder().module("ocfs2_nodemanager").disk(small.path());
-    for (image, drive, device) in
-        [(&large, "", ",logical_block_size=4096,physical_block_size=4096"), (&fixed, ",readonly=on", "")]
-    {
+    let images = [image(), image(), image()];
+    let mut builder = Guest::builder().module("ocfs2_nodemanager").disk(images[0].path());
+    for (image, drive, device) in [
+        (&images[1], "", ",logical_block_size=4096,physical_block_size=4096"),
+        (&images[2], ",readonly=on", ""),
+    ] {
         let path = image.path();
         let id = path.file_name().unwrap().to_string_lossy().trim_start_matches('.').to_owned();
         let drive = format!("id={id},if=none,format=raw,file.locking=off,file={}{drive}", path.display());
@@ -38,23 +38,27 @@ fn the_kernel_answers_alike() {
     run("cd /sys/kernel/config/cluster; mkdir c; mkdir c/node/n0; cd c/node/n0; ip link set lo up; \
          echo 7777 > ipv4_port; echo 127.0.0.1 > ipv4_address; echo 0 > num; echo 1 > local; \
          mkdir /sys/kernel/config/cluster/c/heartbeat/R");
-    assert_eq!(
-        run("cat /sys/block/vd?/queue/logical_block_size /sys/block/vd?/ro"),
-        ["4096", "512", "512", "0", "1", "0"]
-    );
-    for (device, right) in [("/dev/vdc", 512), ("/dev/vda", 4096)] {
+    let disks =
+        run("cd /sys/block; for d in vd?; do echo $d $(cat $d/queue/logical_block_size) $(cat $d/ro); done");
+    // Found by what they are: in which order they come is not ours to say.
+    let named = |kind: &str| {
+        let found = disks.iter().find_map(|disk| disk.split_once(' ').filter(|(_, rest)| *rest == kind));
+        format!("/dev/{}", found.unwrap_or_else(|| panic!("no disk {kind}: {disks:?}")).0)
+    };
+    let (small, large, fixed) = (named("512 0"), named("4096 0"), named("512 1"));
+    for (device, right) in [(&small, 512), (&large, 4096)] {
         for wrong in [512, 1024, 2048, 4096].into_iter().filter(|bytes| *bytes != right) {
             let answer = run(&format!("{START} start {device} {wrong}"));
             assert!(answer[0].ends_with("Invalid argument"), "{device} {wrong}: {answer:?}");
         }
     }
-    let answer = run(&format!("{START} start /dev/vdb 512"));
+    let answer = run(&format!("{START} start {fixed} 512"));
     println!("a read-only device: {answer:?}");
     assert!(answer[0].ends_with("I/O error") || answer[0].ends_with("Input/output error"), "{answer:?}");
     assert!((15..=19).contains(&answer[1].parse().unwrap()), "{answer:?}");
     // That kernel cannot start a region again which failed so late.
     run("cd /sys/kernel/config/cluster/c/heartbeat; rmdir R; mkdir R");
-    let answer = run(&format!("{START} start /dev/vda 4096"));
+    let answer = run(&format!("{START} start {large} 4096"));
     println!("sectors of 4096: {answer:?}");
     assert_eq!(answer[0], "ok", "{answer:?}");
     let console = guest.console();
