@@ -243,6 +243,29 @@ mod tests {
     }
 
     #[test]
+    fn where_nobody_lives_and_nothing_is_new_there_is_nothing_to_judge() {
+        let bytes = |seq, generation| {
+            let mut bytes = [0; 64];
+            found(seq, generation).block.encode(&mut bytes);
+            bytes
+        };
+        let mut slot = Slot::default();
+        slot.populate(&found(10, 7));
+        assert!(slot.idle(&bytes(10, 7)));
+        let mut spoilt = bytes(10, 7);
+        spoilt[60] = 1;
+        assert!(slot.idle(&spoilt));
+        assert!(!slot.idle(&bytes(11, 7)) && !slot.idle(&bytes(10, 8)) && !slot.idle(&[0; 27]));
+        assert!(!live().idle(&bytes(2, 7)));
+        // Who restarted in the beat after it joined is back at the next sample, although that is no change.
+        slot.judge(&found(11, 7), 5);
+        assert_eq!(slot.judge(&found(12, 7), 5), Joined);
+        assert_eq!(slot.judge(&found(13, 8), 5), Verdict::Left(Left::Restarted));
+        assert!(!slot.idle(&bytes(13, 8)));
+        assert_eq!(slot.judge(&found(13, 8), 5), Joined);
+    }
+
+    #[test]
     fn the_own_slot_is_checked_for_node_then_generation_then_seq() {
         let mut slot = Slot::default();
         assert_eq!(slot.check_own(1, &found(5, 7)), Own::First);
