@@ -2,22 +2,20 @@
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::path::Path;
 use std::str::Split;
 
-use super::Failure;
+use super::{Failure, Places};
 use crate::words::unescape;
 
 /// The remaining words of a line.
 pub(super) struct Args<'a> {
     words: Split<'a, char>,
-    root: OsString,
-    scratch: OsString,
+    places: &'a Places,
 }
 
 impl<'a> Args<'a> {
-    pub(super) fn new(words: Split<'a, char>, root: &Path, scratch: &Path) -> Self {
-        Self { words, root: root.into(), scratch: scratch.into() }
+    pub(super) fn new(words: Split<'a, char>, places: &'a Places) -> Self {
+        Self { words, places }
     }
 
     /// The next word as it stands.
@@ -33,15 +31,17 @@ impl<'a> Args<'a> {
         unescape(self.word()?).ok_or(Failure::Unknown)
     }
 
-    /// A path: `@` and `^` at its start name the root and the scratch folder.
+    /// A path: `@`, `^`, `~` and `+` at its start name one of the places.
     pub(super) fn path(&mut self) -> Result<OsString, Failure> {
         let word = self.word()?;
         let (base, rest) = match word.as_bytes().first() {
-            Some(b'@') => (Some(&self.root), &word[1..]),
-            Some(b'^') => (Some(&self.scratch), &word[1..]),
+            Some(b'@') => (Some(&self.places.root), &word[1..]),
+            Some(b'^') => (Some(&self.places.scratch), &word[1..]),
+            Some(b'~') => (Some(&self.places.debugfs), &word[1..]),
+            Some(b'+') => return self.places.disk(word).map(Into::into).ok_or(Failure::Unknown),
             _ => (None, word),
         };
-        let mut path = base.map_or_else(Vec::new, |base| base.as_bytes().to_vec());
+        let mut path = base.map_or_else(Vec::new, |base| base.as_os_str().as_bytes().to_vec());
         if base.is_none() || !rest.is_empty() {
             path.extend(unescape(rest).ok_or(Failure::Unknown)?);
         }

@@ -3,22 +3,25 @@
 //! A line is a verb and its words (see [`crate::words`]), separated by one space. The answer is `ok`, `ok DATA`, the
 //! errno's name, or `?` for a line that the probe does not understand. Empty lines and lines starting with `#` have
 //! no answer. A path starting with `@` is absolute below the root of the tree, one starting with `^` lies in a
-//! scratch folder outside; any other is passed as it is, and the probe starts with the root as its current directory.
+//! scratch folder outside, one starting with `~` below what o2cb has in /sys/kernel/debug, and `+0` is the first of the
+//! disks; any other is passed as it is, and the probe starts with the root as its current directory.
 
 mod args;
+mod background;
 mod clean;
 mod descriptors;
+mod disks;
 mod errno;
 mod flags;
 mod listing;
 mod paths;
+mod places;
 mod status;
 
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io::{BufRead as _, Write as _};
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use rustix::io::Errno;
@@ -26,6 +29,7 @@ use rustix::process::{Gid, Uid};
 use rustix::thread;
 
 use args::Args;
+pub use places::Places;
 
 /// Why an operation has no `ok`.
 enum Failure {
@@ -33,6 +37,8 @@ enum Failure {
     Errno(Errno),
     /// The line makes no sense.
     Unknown,
+    /// The answer as it stands.
+    Words(String),
 }
 
 impl From<Errno> for Failure {
@@ -52,17 +58,23 @@ type Answer = Result<String, Failure>;
 
 /// Runs operations against one tree; holds the descriptors that they open.
 pub struct Probe {
-    root: PathBuf,
-    scratch: PathBuf,
+    places: Places,
     descriptors: HashMap<String, OwnedFd>,
     streams: HashMap<String, listing::Stream>,
     marks: HashMap<String, status::Times>,
+    background: HashMap<String, background::Child>,
 }
 
 impl Probe {
-    /// A probe of the tree at `root`, with `scratch` as the folder outside of it.
-    pub fn new(root: PathBuf, scratch: PathBuf) -> Self {
-        Self { root, scratch, descriptors: HashMap::new(), streams: HashMap::new(), marks: HashMap::new() }
+    /// A probe of the tree at the root of `places`.
+    pub fn new(places: Places) -> Self {
+        Self {
+            places,
+            descriptors: HashMap::new(),
+            streams: HashMap::new(),
+            marks: HashMap::new(),
+            background: HashMap::new(),
+        }
     }
 
     /// Executes one line and formats its answer.
@@ -72,6 +84,7 @@ impl Probe {
             Ok(data) => format!("ok {data}"),
             Err(Failure::Errno(errno)) => errno::name(errno),
             Err(Failure::Unknown) => "?".to_owned(),
+            Err(Failure::Words(words)) => words,
         }
     }
 
@@ -80,14 +93,23 @@ impl Probe {
             let (id, operation) = rest.split_once(' ').ok_or(Failure::Unknown)?;
             return self.execute_as(id.parse().map_err(|_| Failure::Unknown)?, operation);
         }
+        if let Some(rest) = line.strip_prefix("bg ") {
+            return self.start(rest);
+        }
+        if let Some(rest) = line.strip_prefix("until ") {
+            return self.until(rest);
+        }
         let mut words = line.split(' ');
         let verb = words.next().unwrap_or_default();
-        let mut args = Args::new(words, &self.root, &self.scratch);
+        let places = self.places.clone();
+        let mut args = Args::new(words, &places);
         let answer = self
             .path_verb(verb, &mut args)
             .or_else(|| self.status_verb(verb, &mut args))
             .or_else(|| self.listing_verb(verb, &mut args))
-            .or_else(|| self.descriptor_verb(verb, &mut args));
+            .or_else(|| self.descriptor_verb(verb, &mut args))
+            .or_else(|| self.disk_verb(verb, &mut args))
+            .or_else(|| self.background_verb(verb, &mut args));
         answer.unwrap_or(Err(Failure::Unknown))
     }
 
@@ -110,8 +132,11 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.collect();
     let outcome = match args.as_slice() {
         [flag, root] if flag == "--clean" => clean::clean(root.as_ref()),
-        [root] => run(root.into()),
-        _ => Err(std::io::Error::other("usage: probe [--clean] ROOT")),
+        [flag, rest @ ..] if flag == "--one" => Places::parse(rest).and_then(|places| {
+            background::catch_signal()?;
+            run(places)
+        }),
+        _ => Places::parse(&args).and_then(run_in_scratch),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -122,11 +147,16 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// Answers the lines of standard input on standard output.
-fn run(root: PathBuf) -> std::io::Result<()> {
+fn run_in_scratch(mut places: Places) -> std::io::Result<()> {
     let scratch = Scratch::new()?;
-    std::env::set_current_dir(&root)?;
-    let mut probe = Probe::new(root, scratch.0.clone());
+    places.scratch = scratch.0.clone();
+    run(places)
+}
+
+/// Answers the lines of standard input on standard output.
+fn run(places: Places) -> std::io::Result<()> {
+    std::env::set_current_dir(&places.root)?;
+    let mut probe = Probe::new(places);
     let mut out = std::io::stdout().lock();
     for line in std::io::stdin().lock().lines() {
         let line = line?;
@@ -143,7 +173,7 @@ pub fn is_operation(line: &str) -> bool {
 }
 
 /// The folder outside of the tree: a directory `d` and a file `f` that holds ten digits.
-struct Scratch(PathBuf);
+struct Scratch(std::path::PathBuf);
 
 impl Scratch {
     fn new() -> std::io::Result<Self> {

@@ -23,7 +23,7 @@ impl Probe {
             "link" => self.link(args),
             "rename" => self.rename(args),
             "readlink" => self.readlink(args),
-            "cat" => self.cat(args),
+            "cat" => contents(args).map(|text| escape(&text)),
             "put" => self.put(args),
             "chmod" => self.chmod(args),
             "chown" => self.chown(args, AtFlags::empty()),
@@ -84,18 +84,6 @@ impl Probe {
     fn readlink(&mut self, args: &mut Args<'_>) -> Answer {
         let target = fs::readlinkat(CWD, args.path()?, Vec::new())?;
         Ok(escape(target.to_bytes()))
-    }
-
-    fn cat(&mut self, args: &mut Args<'_>) -> Answer {
-        let file = fs::openat(CWD, args.path()?, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-        let mut text = Vec::new();
-        let mut page = [0; 4096];
-        loop {
-            match io::read(&file, &mut page)? {
-                0 => return Ok(escape(&text)),
-                count => text.extend_from_slice(&page[..count]),
-            }
-        }
     }
 
     /// As a shell's redirection of one `echo` does.
@@ -168,6 +156,19 @@ impl Probe {
     fn umask(&mut self, args: &mut Args<'_>) -> Answer {
         process::umask(Mode::from_raw_mode(args.mode(0o022)?));
         Ok(String::new())
+    }
+}
+
+/// What reading a file from its beginning to its end gives.
+pub(super) fn contents(args: &mut Args<'_>) -> Result<Vec<u8>, Failure> {
+    let file = fs::openat(CWD, args.path()?, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let mut text = Vec::new();
+    let mut page = [0; 4096];
+    loop {
+        match io::read(&file, &mut page)? {
+            0 => return Ok(text),
+            count => text.extend_from_slice(&page[..count]),
+        }
     }
 }
 
