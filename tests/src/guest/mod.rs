@@ -22,6 +22,8 @@ use shell::Shell;
 
 /// Where the kernel's tree is mounted in the guest.
 pub const TREE: &str = "/sys/kernel/config";
+/// Where the kernel shows its inside in the guest.
+pub const DEBUGFS: &str = "/sys/kernel/debug";
 
 /// What went wrong with a guest, in words.
 #[derive(Debug)]
@@ -58,7 +60,7 @@ impl From<std::io::Error> for Error {
 pub struct Builder {
     modules: Vec<String>,
     files: Vec<(String, u32, Vec<u8>)>,
-    disks: Vec<PathBuf>,
+    disks: Vec<(PathBuf, String, String)>,
     setup: Vec<String>,
     arguments: Vec<String>,
 }
@@ -81,8 +83,14 @@ impl Builder {
     /// A raw image as the next virtio disk (`/dev/vda` first), read and written directly and without locking, since
     /// others may use it at the same time.
     #[must_use]
-    pub fn disk(mut self, image: impl Into<PathBuf>) -> Self {
-        self.disks.push(image.into());
+    pub fn disk(self, image: impl Into<PathBuf>) -> Self {
+        self.disk_with(image, "", "")
+    }
+
+    /// The same with properties of QEMU's `-drive` and `virtio-blk-pci`, each after a comma.
+    #[must_use]
+    pub fn disk_with(mut self, image: impl Into<PathBuf>, drive: &str, device: &str) -> Self {
+        self.disks.push((image.into(), drive.to_owned(), device.to_owned()));
         self
     }
 
@@ -159,9 +167,10 @@ impl Builder {
         qemu.args(["-append", "console=ttyS0 panic=-1 quiet no_timer_check"]);
         qemu.arg("-serial").arg(format!("file:{}", console.display()));
         qemu.args(["-chardev", "stdio,id=shell,signal=off", "-serial", "chardev:shell"]);
-        for disk in &self.disks {
-            let options = "format=raw,if=virtio,cache=none,file.locking=off";
-            qemu.arg("-drive").arg(format!("file={},{options}", disk.display()));
+        for (at, (disk, drive, device)) in self.disks.iter().enumerate() {
+            let options = "format=raw,if=none,cache=none,file.locking=off";
+            qemu.arg("-drive").arg(format!("file={},id=disk{at},{options}{drive}", disk.display()));
+            qemu.arg("-device").arg(format!("virtio-blk-pci,drive=disk{at}{device}"));
         }
         qemu.args(&self.arguments);
         qemu.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
