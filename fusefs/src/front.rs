@@ -293,13 +293,20 @@ impl Filesystem for Front {
             _ => (false, false),
         };
         let direct = flags.0 & libc::O_DIRECT != 0;
-        let op = Op::Open { item, attribute, read, write };
+        let op = match self.view {
+            // In debugfs a file holds what there was to tell when it was opened.
+            View::Debugfs if read && !write => Op::Show { item, attribute },
+            View::Config | View::Sysfs | View::Debugfs => Op::Open { item, attribute, read, write },
+        };
         self.call(request, op, move |shared, result| match result {
             // configfs has no direct I/O.
             Ok(_) if direct => reply.error(Errno::EINVAL),
-            Ok(_) => {
+            Ok(answer) => {
                 // Attributes are longer in stat than in read: only direct I/O believes the read.
                 let handle = shared.handles.open_file(ino.0);
+                if let Answer::Text(text) = answer {
+                    shared.handles.set_page(handle, Some(text.into()));
+                }
                 // A write that waits (to `dev`) must not hold up another, which is to be refused at once. Kernels
                 // before 6.2 do not know the second flag, and hold it up.
                 let flags = FopenFlags::FOPEN_DIRECT_IO | FopenFlags::FOPEN_PARALLEL_DIRECT_WRITES;
@@ -322,7 +329,14 @@ impl Filesystem for Front {
     ) {
         if let Some(page) = self.shared.handles.page(handle.0) {
             self.shared.count();
-            return reply.data(part(&page, offset, size));
+            if self.view != View::Debugfs {
+                return reply.data(part(&page, offset, size));
+            }
+            return self.answer(reply, |tree, _, reply| match tree.attr(inode::object(ino.0)) {
+                Ok(_) => reply.data(part(&page, offset, size)),
+                // So says debugfs of a file that has been removed since.
+                Err(_) => reply.error(Errno::EIO),
+            });
         }
         let Object::Attribute(item, attribute) = inode::object(ino.0) else {
             return reply.error(Errno::EISDIR);
