@@ -18,17 +18,17 @@ pub const LENGTH: usize = 250;
 pub fn list(tree: Tree, seed: u64, length: usize) -> List {
     let mut rng = Rng::new(seed);
     let mut lines = match tree {
-        Tree::O2cb => o2cb::start(&mut rng),
+        Tree::O2cb | Tree::Regions => o2cb::start(&mut rng),
         Tree::Nvmet => nvmet::start(),
     };
     while lines.len() < length {
         match tree {
-            Tree::O2cb => o2cb::step(&mut rng, &mut lines),
+            Tree::O2cb | Tree::Regions => o2cb::step(&mut rng, &mut lines),
             Tree::Nvmet => nvmet::step(&mut rng, &mut lines),
         }
     }
     let name = match tree {
-        Tree::O2cb => format!("seed-{seed}"),
+        Tree::O2cb | Tree::Regions => format!("seed-{seed}"),
         Tree::Nvmet => format!("links-seed-{seed}"),
     };
     List { name, text: lines.join("\n") + "\n" }

@@ -1,7 +1,11 @@
 //! Running lists in a guest: the kernel as judge.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
+use crate::disks::Images;
 use crate::guest::{self, Error, Guest};
 use crate::list::List;
 use crate::program;
@@ -13,6 +17,8 @@ pub enum Tree {
     O2cb,
     /// The one that has links.
     Nvmet,
+    /// That of the node manager and the heartbeat, with disks on which regions run.
+    Regions,
 }
 
 impl Tree {
@@ -21,13 +27,17 @@ impl Tree {
         match self {
             Self::O2cb => "o2cb",
             Self::Nvmet => "nvmet",
+            Self::Regions => "regions",
         }
     }
 }
 
 const BOOT: Duration = Duration::from_secs(120);
-/// For one list; the longest hand-written one takes a few seconds.
-const ONE_LIST: Duration = Duration::from_secs(120);
+/// For one list; one without running regions takes a few seconds.
+const ONE_LIST: Duration = Duration::from_secs(300);
+/// Two boots at a time: they take all of a processor each, and have a deadline. What comes after mostly waits.
+static BOOTING: [Mutex<()>; 2] = [Mutex::new(()), Mutex::new(())];
+static NEXT: AtomicUsize = AtomicUsize::new(0);
 /// Comes after the last answer, where a probe that died would leave it out.
 const END: &str = "@@end";
 
@@ -37,7 +47,7 @@ const END: &str = "@@end";
 /// The guest did not boot, died or hung, or a tree could not be cleaned.
 pub fn ask(tree: Tree, lists: &[List]) -> Result<Vec<Vec<String>>, Error> {
     let module = match tree {
-        Tree::O2cb => "ocfs2_nodemanager",
+        Tree::O2cb | Tree::Regions => "ocfs2_nodemanager",
         Tree::Nvmet => "nvmet",
     };
     let probe = std::fs::read(program::probe()?)?;
@@ -45,13 +55,25 @@ pub fn ask(tree: Tree, lists: &[List]) -> Result<Vec<Vec<String>>, Error> {
     for (at, list) in lists.iter().enumerate() {
         builder = builder.file(&format!("ops/{at}"), 0o644, list.text.clone().into_bytes());
     }
-    let mut guest = builder.boot(BOOT)?;
+    let images = (tree == Tree::Regions).then(Images::new).transpose()?;
+    let mut places = guest::TREE.to_owned();
+    if let Some(images) = &images {
+        places = format!("{places} {}", guest::DEBUGFS);
+        for (at, image) in images.all().enumerate() {
+            builder = builder.disk_with(&image.path, image.drive(), &image.properties());
+            places.push_str(&format!(" /dev/vd{}", char::from(b'a' + at as u8)));
+        }
+    }
+    let mut guest = {
+        let _turn = BOOTING[NEXT.fetch_add(1, Ordering::Relaxed) % BOOTING.len()].lock();
+        builder.boot(BOOT)?
+    };
     let mut answers = Vec::new();
     for (at, list) in lists.iter().enumerate() {
-        let (tree, out) = (guest::TREE, "/tmp/out");
-        guest.run(&format!("probe --clean {tree}"), ONE_LIST)?;
+        let out = "/tmp/out";
+        guest.run(&format!("probe --clean {}", guest::TREE), ONE_LIST)?;
         // Through a file: a serial line in the way of every answer would stretch the list.
-        let command = format!("probe {tree} < /ops/{at} > {out}; cat {out}; echo {END}");
+        let command = format!("probe {places} < /ops/{at} > {out}; cat {out}; echo {END}");
         let mut lines = guest.run(&command, ONE_LIST)?;
         let wanted = list.operations().count();
         if lines.pop().as_deref() != Some(END) || lines.len() != wanted {

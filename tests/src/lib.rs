@@ -4,6 +4,7 @@
 //! kernel, and against a mount of ours. What both answered is compared line by line.
 
 pub mod compare;
+pub mod disks;
 pub mod generate;
 pub mod guest;
 pub mod hammer;

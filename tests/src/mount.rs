@@ -16,6 +16,8 @@ use crate::program;
 
 const START: Duration = Duration::from_secs(10);
 const STOP: Duration = Duration::from_secs(5);
+/// The tree that the kernel has, for everybody.
+const MAINLINE: &[&str] = &["--mainline", "--strict", "--foreground", "--allow-other"];
 /// How long to wait between two looks at something that no event announces.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -24,6 +26,7 @@ const LOOK: Duration = Duration::from_millis(5);
 pub struct Mount {
     server: Child,
     folder: TempDir,
+    debugfs: Option<TempDir>,
 }
 
 impl Mount {
@@ -34,7 +37,20 @@ impl Mount {
     pub fn mainline() -> Result<Self, Error> {
         let mut server = Command::new(program::uo2cb()?);
         server.arg("mount");
-        Self::start(server, &["--mainline", "--strict", "--foreground", "--allow-other"])
+        Self::start(server, MAINLINE)
+    }
+
+    /// The same, with what the kernel has in /sys/kernel/debug beside it.
+    ///
+    /// # Errors
+    /// Those of [`mainline`](Self::mainline).
+    pub fn mainline_with_debugfs() -> Result<Self, Error> {
+        let debugfs = tempfile::tempdir()?;
+        let mut server = Command::new(program::uo2cb()?);
+        server.arg("mount").arg("--debugfs").arg(debugfs.path());
+        let mut mount = Self::start(server, MAINLINE)?;
+        mount.debugfs = Some(debugfs);
+        Ok(mount)
     }
 
     /// Any server that takes the folder as its next argument, and `options` after it.
@@ -47,7 +63,7 @@ impl Mount {
         let outside = fs::metadata(folder.path())?.dev();
         let name = server.get_program().to_string_lossy().into_owned();
         let child = server.spawn().map_err(|error| Error::new(format!("cannot start {name}: {error}")))?;
-        let mut mount = Self { server: child, folder };
+        let mut mount = Self { server: child, folder, debugfs: None };
         let until = Instant::now() + START;
         while fs::metadata(mount.root()).is_ok_and(|root| root.dev() == outside) {
             if let Some(status) = mount.server.try_wait()? {
@@ -81,6 +97,11 @@ impl Mount {
         Ok(())
     }
 
+    /// What the kernel has in /sys/kernel/debug, if that is shown.
+    pub fn debugfs(&self) -> Option<&Path> {
+        self.debugfs.as_ref().map(TempDir::path)
+    }
+
     fn wait(&mut self) -> io::Result<Option<ExitStatus>> {
         let until = Instant::now() + STOP;
         loop {
@@ -106,6 +127,8 @@ impl Drop for Mount {
             let _ = self.server.kill();
             let _ = self.server.wait();
         }
-        let _ = unmount(self.folder.path(), UnmountFlags::DETACH);
+        for folder in [Some(&self.folder), self.debugfs.as_ref()].into_iter().flatten() {
+            let _ = unmount(folder.path(), UnmountFlags::DETACH);
+        }
     }
 }

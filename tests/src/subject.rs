@@ -1,7 +1,7 @@
 //! Running lists against a tree on this machine: the subject of the test.
 
+use std::ffi::OsString;
 use std::io::Read as _;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::channel;
 use std::time::Duration;
@@ -11,18 +11,19 @@ use crate::list::List;
 use crate::program;
 
 /// For one list. A tree that hangs must not hang the test.
-const ONE_LIST: Duration = Duration::from_secs(60);
+const ONE_LIST: Duration = Duration::from_secs(300);
 
-/// The answers of the tree at `root`, list by list, each from a clean tree.
+/// The answers of a tree, list by list, each from a clean tree. `places`: the tree's root and what else the probe is to
+/// know of ([`Places`](crate::probe::Places)).
 ///
 /// # Errors
 /// The probe cannot be run, the tree cannot be cleaned, or a list does not end.
-pub fn ask(root: &Path, lists: &[List]) -> Result<Vec<Vec<String>>, Error> {
+pub fn ask(places: &[OsString], lists: &[List]) -> Result<Vec<Vec<String>>, Error> {
     let program = program::probe()?;
     let mut answers = Vec::new();
     for list in lists {
-        program::output(Command::new(&program).arg("--clean").arg(root))?;
-        let words = run(Command::new(&program).arg(root), list)?;
+        program::output(Command::new(&program).arg("--clean").args(places.first()))?;
+        let words = run(Command::new(&program).args(places), list)?;
         answers.push(words.lines().map(str::to_owned).collect());
     }
     Ok(answers)

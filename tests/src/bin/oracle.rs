@@ -1,4 +1,4 @@
-//! `oracle [--nvmet] [--seed N | LIST]...`: what a real kernel answers to lists of operations, side by side with each
+//! `oracle [--nvmet | --regions] [--seed N | LIST]...`: what a real kernel answers to lists of operations, side by side with each
 //! operation; the lists are files or generated from a seed.
 
 use std::error::Error;
@@ -20,8 +20,9 @@ fn main() -> ExitCode {
 
 fn print() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1).peekable();
-    let tree = match args.next_if(|arg| arg == "--nvmet") {
-        Some(_) => Tree::Nvmet,
+    let tree = match args.next_if(|arg| arg == "--nvmet" || arg == "--regions").as_deref() {
+        Some("--nvmet") => Tree::Nvmet,
+        Some(_) => Tree::Regions,
         None => Tree::O2cb,
     };
     let mut lists = Vec::new();

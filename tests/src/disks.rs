@@ -1,0 +1,111 @@
+//! The disks on which regions run: images for a guest, loop devices here, alike in both places.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::guest::Error;
+use crate::program;
+
+/// Bytes, logical block size, and whether it is read-only: `+0` has room for many regions, `+1` for 31 slots and what
+/// lies before them, `+2` has large blocks, `+3` takes none.
+const DISKS: [(u64, u32, bool); 4] =
+    [(4 << 20, 512, false), (16 << 10, 512, false), (1 << 20, 4096, false), (1 << 20, 512, true)];
+
+/// Empty images of every disk.
+#[derive(Debug)]
+pub struct Images(TempDir);
+
+/// One image.
+#[derive(Clone, Debug)]
+pub struct Image {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Logical block size of the disk in bytes.
+    pub sector_bytes: u32,
+    /// Whether it can only be read.
+    pub read_only: bool,
+}
+
+impl Images {
+    /// New ones; they go with this value.
+    ///
+    /// # Errors
+    /// No room for temporary files.
+    pub fn new() -> Result<Self, Error> {
+        let images = Self(tempfile::tempdir()?);
+        for (image, (bytes, ..)) in images.all().zip(DISKS) {
+            File::create(image.path)?.set_len(bytes)?;
+        }
+        Ok(images)
+    }
+
+    /// In the order in which lists number them.
+    pub fn all(&self) -> impl Iterator<Item = Image> {
+        let folder: &Path = self.0.path();
+        DISKS.iter().enumerate().map(|(at, (_, sector_bytes, read_only))| Image {
+            path: folder.join(format!("disk{at}")),
+            sector_bytes: *sector_bytes,
+            read_only: *read_only,
+        })
+    }
+}
+
+impl Image {
+    /// Properties of such a disk for QEMU's `virtio-blk-pci`.
+    pub fn properties(&self) -> String {
+        let bytes = self.sector_bytes;
+        format!(",logical_block_size={bytes},physical_block_size={bytes}")
+    }
+
+    /// Properties of it for QEMU's `-drive`.
+    pub fn drive(&self) -> &'static str {
+        if self.read_only { ",readonly=on" } else { "" }
+    }
+}
+
+/// Loop devices of this machine on such images.
+#[derive(Debug)]
+pub struct Loops {
+    devices: Vec<PathBuf>,
+    _images: Images,
+}
+
+impl Loops {
+    /// New ones; they are detached when this value goes.
+    ///
+    /// # Errors
+    /// The machine gives no loop devices (no root, no /dev/loop-control, a container).
+    pub fn new() -> Result<Self, Error> {
+        let images = Images::new()?;
+        let all: Vec<Image> = images.all().collect();
+        let mut loops = Self { devices: Vec::new(), _images: images };
+        for image in all {
+            let mut losetup = Command::new("losetup");
+            losetup.args(["--find", "--show", "--sector-size", &image.sector_bytes.to_string()]);
+            if image.read_only {
+                losetup.arg("--read-only");
+            }
+            let device = program::output(losetup.arg(image.path))?;
+            loops.devices.push(device.trim_end().into());
+        }
+        Ok(loops)
+    }
+
+    /// The devices as words.
+    pub fn words(&self) -> impl Iterator<Item = OsString> {
+        self.devices.iter().map(|device| device.clone().into_os_string())
+    }
+}
+
+impl Drop for Loops {
+    fn drop(&mut self) {
+        for device in &self.devices {
+            // What fails here is taken back when the machine ends; there is nobody to tell.
+            let _ = program::output(Command::new("losetup").arg("--detach").arg(device));
+        }
+    }
+}
