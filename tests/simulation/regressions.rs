@@ -82,3 +82,23 @@ fn the_last_block_has_the_time_of_its_write() {
         ..LOCAL
     });
 }
+
+/// A write came back after more than the write timeout, and made its region steady: the timeout was over at once.
+#[test]
+fn a_write_later_than_its_timeout_makes_nothing_good() {
+    check(Plan {
+        seed: 3_011_002,
+        nodes: 3,
+        regions: 2,
+        global: true,
+        dead_threshold: 11,
+        faults: vec![
+            Fault::Disk { disk: 0, node: None, at: 386_575_917, end: 412_719_780, how: Bad::Hang },
+            Fault::Disk { disk: 1, node: None, at: 313_808_774, end: 352_277_737, how: Bad::Hang },
+            Fault::Disk { disk: 0, node: None, at: 348_238_425, end: 387_960_197, how: Bad::Slow(1_109_723) },
+            Fault::Disk { disk: 1, node: None, at: 203_717_629, end: 224_165_173, how: Bad::Slow(2_993_089) },
+            Fault::Disk { disk: 0, node: Some(0), at: 372_850_025, end: 381_239_009, how: Bad::Hang },
+        ],
+        ..LOCAL
+    });
+}

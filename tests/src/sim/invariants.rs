@@ -117,7 +117,7 @@ impl World {
                 let timeout = write_timeout(node.dead_threshold);
                 let Some(run) = &mut node.regions[region].run else { return Ok(()) };
                 let (Some(claim), (good, changed)) = (run.claim.take(), run.beat) else { return Ok(()) };
-                if ok && good {
+                if ok && good && now < claim.issued + timeout {
                     self.figures.beats += 1;
                     run.quiet += u32::from(!changed);
                     run.good = Some(claim);
@@ -226,12 +226,17 @@ impl World {
                 if result.is_err() {
                     node.leave_all(region);
                     if !hopeless {
-                        let wait = 2 * SEC + node.rng.below(8 * SEC);
+                        // Longer each time: where all come at once and each as soon as it can, no beat is
+                        // ever quiet.
+                        let failures = &mut node.regions[region].failures;
+                        let wait = 2 * SEC + node.rng.below((8 * SEC) << (*failures).min(3));
+                        *failures += 1;
                         self.later(wait, n, incarnation, Mail::Start(region));
                     }
                     return Ok(());
                 }
                 let timeout = write_timeout(node.dead_threshold);
+                node.regions[region].failures = 0;
                 let run = node.regions[region].run.as_mut();
                 let run =
                     run.ok_or_else(|| broken("who started is steady", format!("node {n} has no run")))?;

@@ -51,6 +51,8 @@ pub struct Region {
     pub run: Option<Run>,
     /// The write to `dev` that waits.
     pub dev: Option<RequestId>,
+    /// How many of them failed since the last that did not.
+    pub failures: u32,
     /// Its removal has been asked for.
     pub removing: bool,
     /// Global heartbeat: the engine says that it is a quorum region.

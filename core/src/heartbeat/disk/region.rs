@@ -268,16 +268,19 @@ impl Run {
         if let Err(errno) = result {
             return Some((self.failed(name, errno, env), false));
         }
-        let outcome = self.end(own_good && !changed);
-        if own_good {
+        let deadline = since.after(env.write_timeout());
+        // A write that took as long as that is no sign of life: others have counted this node as dead meanwhile.
+        let good = own_good && env.now.mono < deadline;
+        let outcome = self.end(good && !changed);
+        if good {
             self.last_good = Some(env.now.mono);
             // Armed by the very beat that makes it steady: no other may follow.
             // From when it was wanted, not from when it was answered: others saw it at any time in between.
             if self.steady() {
-                self.deadline = Some(since.after(env.write_timeout()));
+                self.deadline = Some(deadline);
             }
         }
-        Some((outcome, own_good))
+        Some((outcome, good))
     }
 
     /// Whether a beat was due while the last one went on; asks once.

@@ -76,6 +76,24 @@ fn before_it_is_steady_nothing_fences_and_from_then_on_it_does() {
     assert_eq!(world.fences(), 1);
 }
 
+/// Others count as dead whom they have not seen for so long, whatever the disk says in the end.
+#[test]
+fn a_write_that_takes_as_long_as_the_timeout_makes_nothing_good() {
+    let mut world = quick();
+    world.fault.insert('R', Fault::Slow(12_000));
+    let request = world.start();
+    world.wait(300_000);
+    assert!(world.bench.done(request).is_some_and(|result| result.is_err()));
+    assert_eq!(world.fences(), 0);
+
+    let mut world = quick();
+    world.fault.insert('R', Fault::Slow(3_000));
+    let request = world.start();
+    world.wait(100_000);
+    assert!(world.bench.done(request).is_some_and(|result| result.is_ok()));
+    assert_eq!(world.fences(), 0);
+}
+
 #[test]
 fn whoever_wakes_up_too_late_fences_first_whatever_comes_first() {
     for first in 0..4 {
