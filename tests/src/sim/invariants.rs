@@ -179,7 +179,9 @@ impl World {
             if num == usize::from(own) {
                 found = uo2cb_core::heartbeat::disk::Found { block, good: true, ..found };
             }
-            let before = *slot;
+            // What it stands on when it is called silent includes this sample.
+            let mut before = *slot;
+            before.stale |= stale;
             let event = match slot.judge(&found, dead_threshold, counts, now) {
                 Sample::Same => None,
                 Sample::Joined => {

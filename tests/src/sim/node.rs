@@ -38,8 +38,8 @@ pub enum Mail {
     Make(usize),
     /// Remove a region, and make it again so much later.
     Remove(usize, Us),
-    /// End.
-    Shutdown,
+    /// End, to run again not before this time.
+    Shutdown(Us),
 }
 
 /// A region of a node.

@@ -214,9 +214,8 @@ impl World {
             }
             Fault::Shutdown { node, back, .. } => {
                 let n = usize::from(node);
-                self.schedule(back, n, Happening::Boot);
                 let incarnation = self.nodes[n].incarnation;
-                self.reach(n, incarnation, Mail::Shutdown)
+                self.reach(n, incarnation, Mail::Shutdown(back))
             }
             Fault::Pause { node, end, .. } => {
                 let n = usize::from(node);
@@ -312,7 +311,8 @@ impl World {
                 self.start(n, region)
             }
             Mail::Remove(region, wait) => self.remove(n, region, wait),
-            Mail::Shutdown => {
+            Mail::Shutdown(back) => {
+                self.schedule(back.max(self.now), n, Happening::Boot);
                 self.nodes[n].ending = true;
                 self.input(n, Input::Shutdown, Served::Nothing)
             }
