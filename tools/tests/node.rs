@@ -2,9 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, unbounded};
 use parking_lot::Mutex;
@@ -173,19 +173,49 @@ fn mainline_has_no_user_method() {
 fn who_asks_for_a_node_that_is_starting_does_it_no_harm() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("node.sock");
-    let over = AtomicBool::new(false);
+    let (over, answers) = (AtomicBool::new(false), AtomicUsize::new(0));
     thread::scope(|scope| {
-        let impatient = scope.spawn(|| {
-            let mut answers = 0;
+        scope.spawn(|| {
             while !over.load(Ordering::Relaxed) {
-                answers += u32::from(Client::connect(&socket).is_ok());
+                answers.fetch_add(Client::connect(&socket).is_ok().into(), Ordering::Relaxed);
             }
-            answers
         });
-        let starts: Vec<_> = (0..300).map(|_| Node::builder().control(&socket).start().map(drop)).collect();
+        let mut starts = 0;
+        let failed = loop {
+            match Node::builder().control(&socket).start() {
+                Ok(node) => drop(node),
+                Err(error) => break Some(error),
+            }
+            starts += 1;
+            if starts == 300 {
+                break None;
+            }
+        };
+        // That somebody asks at all shows with one that stays.
+        let last = Node::builder().control(&socket).start();
+        let until = Instant::now() + Duration::from_secs(60);
+        while last.is_ok() && answers.load(Ordering::Relaxed) == 0 && Instant::now() < until {
+            thread::yield_now();
+        }
         over.store(true, Ordering::Relaxed);
-        assert!(starts.iter().all(Result::is_ok), "{:?}", starts.iter().find(|start| start.is_err()));
-        assert_ne!(impatient.join().unwrap(), 0);
+        assert!(failed.is_none() && last.is_ok(), "start {starts}: {failed:?}, {last:?}");
     });
+    assert_ne!(answers.into_inner(), 0);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn control_sockets_of_like_names_do_not_meet() {
+    let folder = tempfile::tempdir().unwrap();
+    let stranger = folder.path().join("node.new");
+    std::fs::write(&stranger, "not ours").unwrap();
+    let nodes: Vec<_> = ["node.a", "node.b", "node"]
+        .map(|name| (folder.path().join(name), Node::builder().control(folder.path().join(name)).start()))
+        .into();
+    for (socket, node) in &nodes {
+        assert!(node.is_ok() && Client::connect(socket).is_ok(), "{socket:?}: {node:?}");
+    }
+    drop(nodes);
+    assert_eq!(std::fs::read_to_string(stranger).unwrap(), "not ours");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }

@@ -75,15 +75,15 @@ impl Server {
 
 /// Under its name from the moment it listens: before that a client would take it for a killed node's, and remove it.
 fn bind(path: &Path) -> io::Result<UnixListener> {
-    let before = path.with_extension("new");
-    // Of a process that had this number and was killed here; else there is none.
-    let _ = fs::remove_file(&before);
+    let parent = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
+    // In a folder of its own, which nobody else knows and which goes in any case.
+    let folder = tempfile::Builder::new().prefix(".uo2cb-").tempdir_in(parent)?;
+    let before = folder.path().join("socket");
     let socket = within_limit(&before, |path| UnixListener::bind(path))?;
+    fs::set_permissions(&before, fs::Permissions::from_mode(0o600))?;
     // A link, since a rename could replace another's.
-    let named = fs::set_permissions(&before, fs::Permissions::from_mode(0o600))
-        .and_then(|()| fs::hard_link(&before, path));
-    fs::remove_file(&before)?;
-    named.map(|()| socket)
+    fs::hard_link(&before, path)?;
+    Ok(socket)
 }
 
 impl Drop for Server {
