@@ -9,6 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
 use common::{World, can_mount, ended, kill, text, until};
+use uo2cb::core::heartbeat::disk::Block;
 use uo2cb::mountpoint;
 
 #[test]
@@ -338,6 +339,16 @@ fn dump_says_what_is_no_disk_of_ours() {
     world.ok(&["format", "made", "--slots", "3"]);
     assert_eq!(world.ok(&["dump", "made"]), "no slot was ever written\n");
     world.fails(&["dump", "made", "--start-block", "4"], 1, "made: ends before the first slot");
+    // The size of slots shows by what is written in them.
+    for size in [512, 1024, 2048, 4096] {
+        let block = Block { seq: 1, node: 3, generation: 7, dead_ms: 62_000 };
+        let mut bytes = vec![0; size * 9];
+        block.encode(&mut bytes[size * 4..size * 5]);
+        file("sized", &bytes);
+        let told = world.ok(&["dump", "sized", "--json"]);
+        assert!(told.contains(&format!("\"block_bytes\":{size}")), "{told}");
+        assert!(told.contains("\"slot\":3") && told.contains("\"node\":3"), "{told}");
+    }
     world.fails(&["dump", "made", "--start-block", "18446744073709551615"], 2, "beyond every device");
     world.fails(&["dump", "."], 1, "Is a directory");
     file("short", &[0; 511]);

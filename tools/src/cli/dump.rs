@@ -3,6 +3,8 @@
 mod device;
 
 use std::fmt::Write as _;
+use std::io;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -28,7 +30,7 @@ pub(crate) struct Dump {
     /// Where the region begins, in blocks [default: ocfs2's heartbeat area, or 1 after `uo2cb format`]
     #[arg(long, value_name = "N")]
     start_block: Option<u64>,
-    /// Size of a slot [default: the device's sectors; 512 in a file]
+    /// Size of a slot [default: the device's sectors; in a file by `uo2cb format` what its slots tell, else 512]
     #[arg(long, value_name = "N", value_parser = super::block_bytes)]
     block_bytes: Option<u32>,
     /// How many slots to look at [default: as many as there are, at most 255]
@@ -127,16 +129,43 @@ impl Dump {
                 Ok(Place { start_block, block_bytes, blocks, volume: Some(area) })
             }
             Err(Fault::NotOcfs2) => {
-                // What `uo2cb format` makes begins with a block that nobody writes.
-                let mut first = vec![0xff; block_bytes as usize];
-                let count = device.read(0, &mut first).map_err(|error| self.fail(error))?;
-                let blank = count == first.len() && first.iter().all(|byte| *byte == 0);
-                blank.then(|| asked(1)).ok_or_else(|| {
+                let sizes = match self.block_bytes {
+                    Some(given) => given..=given,
+                    None => device.sector()..=4096,
+                };
+                let block_bytes = self.formatted(device, sizes).map_err(|error| self.fail(error))?;
+                let block_bytes = block_bytes.ok_or_else(|| {
                     self.fail("no volume of ocfs2, nor made by `uo2cb format`: where is --start-block?")
-                })
+                })?;
+                Ok(Place { block_bytes, ..asked(1) })
             }
             Err(fault) => Err(self.fail(fault)),
         }
+    }
+
+    /// The size of a slot, out of a range of powers of two, on what `uo2cb format` made: it begins with a block that
+    /// nobody writes. The smallest, if no slot tells.
+    fn formatted(&self, device: &Device, sizes: RangeInclusive<u32>) -> io::Result<Option<u32>> {
+        let (smallest, largest) = (*sizes.start(), *sizes.end());
+        let mut bytes = vec![0xff; largest as usize * (self.blocks.unwrap_or(255) as usize + 1)];
+        let count = device.read(0, &mut bytes)?;
+        bytes.truncate(count);
+        let mut found = None;
+        let mut size = smallest;
+        while size <= largest {
+            let mut blocks = bytes.chunks_exact(size as usize);
+            let blank = |block: &[u8]| block.iter().all(|byte| *byte == 0);
+            if !blocks.next().is_some_and(blank) {
+                break;
+            }
+            let mut written = blocks.filter(|block| !blank(block)).peekable();
+            if written.peek().is_some() && written.all(|block| Block::decode(block).good) {
+                return Ok(Some(size));
+            }
+            found = found.or(Some(size));
+            size *= 2;
+        }
+        Ok(found)
     }
 }
 

@@ -63,7 +63,7 @@ fn fill(file: &File, into: &mut [u8], offset: u64) -> io::Result<usize> {
             Ok(more) => count += more,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             // Behind the end a direct read may be refused instead of being empty.
-            Err(_) if count > 0 => break,
+            Err(error) if count > 0 && error.raw_os_error() == Some(libc::EINVAL) => break,
             Err(error) => return Err(error),
         }
     }
