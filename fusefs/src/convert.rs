@@ -97,6 +97,16 @@ fn stamp(time: SystemTime) -> Stamp {
     Stamp { secs: -secs, nanos: if up { 1_000_000_000 - before.subsec_nanos() } else { 0 } }
 }
 
+/// May it be read, and written? Access mode 3 may be neither, as Linux has it.
+pub(crate) fn access(flags: i32) -> (bool, bool) {
+    match flags & libc::O_ACCMODE {
+        libc::O_RDONLY => (true, false),
+        libc::O_WRONLY => (false, true),
+        libc::O_RDWR => (true, true),
+        _ => (false, false),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

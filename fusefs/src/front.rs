@@ -3,48 +3,22 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use fuser::{
     BsdFileFlags, Errno, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, InitFlags, KernelConfig,
     LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty,
     ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
-use uo2cb_core::tree::{Answer, Attr, Forbidden, Object, Op, SetAttr, Tree};
+use uo2cb_core::tree::{Answer, Forbidden, Object, Op, SetAttr, Tree};
 use uo2cb_core::{Refusal, View};
 
-use crate::cache::{Known, Teller, time_to_live};
 use crate::convert::{self, Wish, caller, errno};
-use crate::handle::Handles;
 use crate::service::Service;
+use crate::shared::Shared;
 use crate::target::Targets;
 use crate::{inode, listing};
-
-/// Everything that an answer may need, also when it comes after the call has returned.
-pub(crate) struct Shared {
-    pub(crate) handles: Handles,
-    pub(crate) known: Arc<Known>,
-    pub(crate) teller: OnceLock<Arc<Teller>>,
-    ttl: Duration,
-    /// Requests of the kernel so far.
-    pub(crate) requests: AtomicU64,
-}
-
-impl Shared {
-    fn count(&self) {
-        self.requests.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn file_attr(&self, attr: &Attr) -> fuser::FileAttr {
-        let mut file = convert::attr(attr);
-        if let Some(size) = self.handles.size(file.ino.0) {
-            file.size = size;
-        }
-        file
-    }
-}
 
 /// One mounted view.
 pub(crate) struct Front {
@@ -56,15 +30,8 @@ pub(crate) struct Front {
 
 impl Front {
     pub(crate) fn new(view: View, service: Arc<dyn Service>) -> Self {
-        let shared = Shared {
-            handles: Handles::default(),
-            known: Arc::default(),
-            teller: OnceLock::new(),
-            ttl: time_to_live(view),
-            requests: AtomicU64::new(0),
-        };
         let targets = Arc::new(Targets::new(view, service.clone()));
-        Self { view, service, shared: Arc::new(shared), targets }
+        Self { view, service, shared: Arc::new(Shared::new(view)), targets }
     }
 
     fn call(
@@ -285,18 +252,13 @@ impl Filesystem for Front {
         let Object::Attribute(item, attribute) = inode::object(ino.0) else {
             return reply.error(Errno::EISDIR);
         };
-        // Access mode 3 may do neither, as Linux has it.
-        let (read, write) = match flags.0 & libc::O_ACCMODE {
-            libc::O_RDONLY => (true, false),
-            libc::O_WRONLY => (false, true),
-            libc::O_RDWR => (true, true),
-            _ => (false, false),
-        };
+        let (read, write) = convert::access(flags.0);
         let direct = flags.0 & libc::O_DIRECT != 0;
         let op = match self.view {
-            // In debugfs a file holds what there was to tell when it was opened.
-            View::Debugfs if read && !write => Op::Show { item, attribute },
-            View::Config | View::Sysfs | View::Debugfs => Op::Open { item, attribute, read, write },
+            // In debugfs a file holds what there was to tell when it was opened, and may be opened in any way.
+            View::Debugfs if read => Op::Show { item, attribute },
+            View::Debugfs => Op::Stat(Object::Attribute(item, attribute)),
+            View::Config | View::Sysfs => Op::Open { item, attribute, read, write },
         };
         self.call(request, op, move |shared, result| match result {
             // configfs has no direct I/O.
@@ -366,6 +328,10 @@ impl Filesystem for Front {
         let Object::Attribute(item, attribute) = inode::object(ino.0) else {
             return reply.error(Errno::EISDIR);
         };
+        if self.view == View::Debugfs {
+            self.shared.count();
+            return reply.error(Errno::EINVAL);
+        }
         self.call(request, Op::Store { item, attribute, data }, move |shared, result| {
             // Also after a refusal the next read shows what is there now.
             shared.handles.set_page(handle.0, None);

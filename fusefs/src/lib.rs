@@ -10,6 +10,7 @@ mod inode;
 mod listing;
 mod mount;
 mod service;
+mod shared;
 mod target;
 
 pub use mount::{Mounted, Options, SOURCE, mount};

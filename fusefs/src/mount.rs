@@ -13,8 +13,9 @@ use uo2cb_core::tree::Change;
 
 use crate::cache::Teller;
 use crate::caller::{MountId, Resolver};
-use crate::front::{Front, Shared};
+use crate::front::Front;
 use crate::service::Service;
+use crate::shared::Shared;
 
 /// Name of every mount in /proc/self/mountinfo, by which a stale one is known.
 pub const SOURCE: &str = "uo2cb";
