@@ -67,7 +67,7 @@ impl Region {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Beat {
     Quiet,
-    Reading { op: OpId, first: u8, count: u8 },
+    Reading { op: OpId, first: u8, count: u8, began: Instant },
     Writing { op: OpId, own_good: bool, changed: bool, since: Instant },
 }
 
@@ -180,9 +180,6 @@ impl Run {
         // towards a steady region (in three that follow more closely a living node need not be seen to change
         // twice) nor for who is silent (the dead time would be short).
         self.counts = self.counted.is_none_or(|last| env.now.mono >= last.after(PERIOD));
-        if self.counts {
-            self.counted = Some(env.now.mono);
-        }
         let last = self.slots.len() as u64;
         let wanted = env.wanted();
         let mut inside = wanted.iter().map(NodeNum::get).filter(|num| u64::from(*num) < last);
@@ -196,7 +193,7 @@ impl Run {
             env.note(name, &self.info, DiskNote::BeyondBlocks(self.slots.len() as u32));
         }
         let (op, count) = (env.next_op(), highest - first + 1);
-        self.beat = Beat::Reading { op, first, count };
+        self.beat = Beat::Reading { op, first, count, began: env.now.mono };
         env.wants.push(Want::Act(Action::ReadDisk {
             disk: id,
             op,
@@ -216,7 +213,7 @@ impl Run {
         result: Result<&[u8], Errno>,
         env: &mut Env<'_>,
     ) -> Option<Outcome> {
-        let Beat::Reading { op: wanted, first, count } = self.beat else { return None };
+        let Beat::Reading { op: wanted, first, count, began } = self.beat else { return None };
         if op != wanted {
             return None;
         }
@@ -226,6 +223,10 @@ impl Run {
             Ok(_) => return Some(self.failed(name, Errno::EIO, env)),
             Err(errno) => return Some(self.failed(name, errno, env)),
         };
+        // Only what has been read is a sample.
+        if self.counts {
+            self.counted = Some(began);
+        }
         let slot = |num: u8| {
             let from = usize::from(num.wrapping_sub(first)) * block_bytes as usize;
             bytes.get(from..from + block_bytes as usize).unwrap_or_default()
