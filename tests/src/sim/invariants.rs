@@ -120,9 +120,10 @@ impl World {
                 if ok && good && now < claim.issued + timeout {
                     self.figures.beats += 1;
                     run.quiet += u32::from(!changed);
+                    let lied = run.good.is_some_and(|good| !good.honest);
                     run.good = Some(claim);
                     run.failed = false;
-                    if run.deadline.is_none() {
+                    if run.deadline.is_none() || lied {
                         run.recovered = now;
                     }
                     if run.steady {

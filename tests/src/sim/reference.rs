@@ -118,7 +118,7 @@ pub struct Run {
     pub steady: bool,
     /// When it must be given up.
     pub deadline: Option<Us>,
-    /// When it was good for the first time, or again after its time had run out.
+    /// When it was good for the first time, or again after its time had run out or the disk had lied.
     pub recovered: Us,
     /// When the last beats began that read the slots.
     pub samples: [Us; 3],

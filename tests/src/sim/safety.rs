@@ -20,7 +20,7 @@
 //! - The writer's wall clock jumped since then: two blocks may have the same seq, which looks like silence.
 //! - The observer's dead threshold is smaller than the writer's, or two nodes write to one slot.
 //! - The observer's last sample was taken before the writer was good for the first time, or again after its time had
-//!   run out.
+//!   run out or the disk had lied.
 //! - A region that is not steady has no write timeout; nor has the write to its `dev` returned.
 
 use super::invariants::{Checked, broken};
