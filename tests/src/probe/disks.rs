@@ -125,20 +125,19 @@ fn zero_slot(args: &mut Args<'_>) -> Answer {
     done(io::pwrite(&device, slot, block * bytes as u64).map(drop))
 }
 
-/// `beats DISK BLOCK BYTES NODE DEAD_MS`: another node, which writes a new block twice a second for ever.
+/// `beats DISK BLOCK BYTES NODE DEAD_MS`: another node, which writes a block with the time twice a second for ever.
 fn beats(args: &mut Args<'_>) -> Answer {
     let device =
         fs::openat(CWD, args.path()?, OFlags::WRONLY | OFlags::DIRECT | OFlags::CLOEXEC, Mode::empty())?;
     let (block, bytes): (u64, usize) = (args.number()?, args.number()?);
     let (node, dead_ms) = (args.number()?, args.number()?);
     let mut page = Page([0; 4096]);
-    for seq in now().. {
+    loop {
         let slot = page.0.get_mut(..bytes).ok_or(Failure::Unknown)?;
-        Block { seq, node, generation: 1, dead_ms }.encode(slot);
+        Block { seq: now(), node, generation: 1, dead_ms }.encode(slot);
         io::pwrite(&device, &*slot, block * bytes as u64)?;
         std::thread::sleep(BEAT);
     }
-    Err(Failure::Unknown)
 }
 
 /// Wall-clock seconds.
