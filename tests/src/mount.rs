@@ -14,8 +14,8 @@ use tempfile::TempDir;
 use crate::guest::Error;
 use crate::program;
 
-const START: Duration = Duration::from_secs(10);
-const STOP: Duration = Duration::from_secs(5);
+const START: Duration = Duration::from_secs(30);
+const STOP: Duration = Duration::from_secs(30);
 /// The tree that the kernel has, for everybody.
 const MAINLINE: &[&str] = &["--mainline", "--strict", "--foreground", "--allow-other"];
 /// How long to wait between two looks at something that no event announces.
