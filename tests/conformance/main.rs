@@ -56,10 +56,12 @@ fn run(words: &[String]) -> Result<bool, Error> {
     let mut chosen_lists = Vec::new();
     for (name, tree) in trees {
         if all_trees || chosen(name) {
-            if let (Tree::Regions, Err(error)) = (tree, Loops::new()) {
-                println!("conformance: {name} not run, they need loop devices: {error}");
-                whole = false;
-                continue;
+            if tree == Tree::Regions {
+                if let Err(error) = Loops::new() {
+                    println!("conformance: {name} not run, they need loop devices: {error}");
+                    whole = false;
+                    continue;
+                }
             }
             let mut lists = lists(tree, &folder)?;
             lists.retain(|list| names.is_empty() || names.contains(&&list.name));
