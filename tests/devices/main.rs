@@ -8,7 +8,6 @@ mod daemon;
 mod device;
 mod gone;
 mod input;
-mod kernel;
 mod ocfs2;
 mod others;
 mod own;
