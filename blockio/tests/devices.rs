@@ -11,14 +11,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use common::{file_disk, queues, run};
+use common::{file_disk, not_run, queues, run};
 use uo2cb_blockio::{Device, DirectFile, Errno, Kind, OpenError, Room};
 
 /// A loop device on a new file, gone when dropped.
 struct Loop(PathBuf);
 
 impl Loop {
-    /// `None`, said on standard error, where none can be had.
+    /// `None`, and said, where none can be had.
     fn new(path: &Path, sector: u32, options: &[&str]) -> Option<Self> {
         let size = sector.to_string();
         let output = Command::new("losetup")
@@ -32,11 +32,11 @@ impl Loop {
             }
             Ok(output) => {
                 let why = String::from_utf8_lossy(&output.stderr);
-                eprintln!("NOT TESTED: no loop device (they need root): {}", why.trim());
+                not_run(&format!("loop devices, which need root: {}", why.trim()));
                 None
             }
             Err(error) => {
-                eprintln!("NOT TESTED: losetup: {error}");
+                not_run(&format!("loop devices: losetup: {error}"));
                 None
             }
         }
@@ -98,7 +98,7 @@ fn a_partition_has_a_name_of_its_own() {
     let added = Command::new("addpart").arg(&block.0).args(["1", "8", "64"]).status();
     let part = PathBuf::from(format!("{}p1", block.0.display()));
     if !added.is_ok_and(|status| status.success()) || !part.exists() {
-        eprintln!("NOT TESTED: no partition on {}", block.0.display());
+        not_run("partitions of loop devices");
         return;
     }
     let device = DirectFile::open(&part, true).unwrap();
@@ -139,7 +139,7 @@ fn regular_files() {
 #[test]
 fn files_in_memory() {
     let Ok(folder) = tempfile::tempdir_in("/dev/shm") else {
-        eprintln!("NOT TESTED: no tmpfs at /dev/shm");
+        not_run("files in memory: there is no /dev/shm");
         return;
     };
     let (path, file) = file_disk(&folder, "shm.img", 4096 + 700);

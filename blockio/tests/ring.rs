@@ -52,7 +52,7 @@ impl Device for Hung {
 
 /// A ring, if this system has it.
 fn ring() -> Option<Uring> {
-    Uring::new().inspect_err(|why| eprintln!("not tried: io_uring: {why}")).ok()
+    Uring::new().inspect_err(|why| common::not_run(&format!("io_uring: {why}"))).ok()
 }
 
 /// Waits for the queue until `done`; nothing may end meanwhile.

@@ -16,6 +16,7 @@ use uo2cb_tests::guest::Error;
 use uo2cb_tests::judge::{self, Tree};
 use uo2cb_tests::list::List;
 use uo2cb_tests::mount::Mount;
+use uo2cb_tests::not_run;
 use uo2cb_tests::program;
 use uo2cb_tests::subject;
 
@@ -25,7 +26,7 @@ const LINK_SEEDS: u64 = 8;
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     if !rustix::process::geteuid().is_root() {
-        println!("conformance: not run, it needs root");
+        not_run::say("conformance: it needs root");
         return ExitCode::SUCCESS;
     }
     match run(&words) {
@@ -58,7 +59,7 @@ fn run(words: &[String]) -> Result<bool, Error> {
         if all_trees || chosen(name) {
             if tree == Tree::Regions {
                 if let Err(error) = Loops::new() {
-                    println!("conformance: {name} not run, they need loop devices: {error}");
+                    not_run::say(&format!("conformance: {name}, which need loop devices: {error}"));
                     whole = false;
                     continue;
                 }

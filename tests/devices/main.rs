@@ -16,7 +16,9 @@ mod sectors;
 use std::process::{Command, Stdio};
 use std::thread;
 
-/// Why this cannot run here, if so; said in the way of the other tests.
+use uo2cb_tests::not_run;
+
+/// Whether this can run here; says so where not.
 fn able() -> bool {
     let why = if !rustix::process::geteuid().is_root() {
         "loop devices are for root".to_owned()
@@ -27,7 +29,7 @@ fn able() -> bool {
     } else {
         return true;
     };
-    eprintln!("not tested here: {why}");
+    not_run::say(&format!("block devices: {why}"));
     false
 }
 
@@ -35,7 +37,7 @@ fn able() -> bool {
 fn has(program: &str, package: &str) -> bool {
     let found = Command::new(program).arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
     if !found {
-        eprintln!("not tested here: no {program} (package {package})");
+        not_run::say(&format!("volumes of ocfs2: there is no {program} (package {package})"));
     }
     found
 }

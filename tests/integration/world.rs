@@ -35,7 +35,7 @@ pub(crate) fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
 pub(crate) fn can_mount() -> bool {
     let able = uo2cb::mountpoint::may_mount(false);
     if let Err(why) = &able {
-        eprintln!("not tested here: {why}");
+        uo2cb_tests::not_run::say(&format!("integration: {why}"));
     }
     able.is_ok()
 }

@@ -11,6 +11,7 @@ pub mod hammer;
 pub mod judge;
 pub mod list;
 pub mod mount;
+pub mod not_run;
 pub mod nvmet;
 pub mod probe;
 pub mod program;
