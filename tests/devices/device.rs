@@ -2,11 +2,12 @@
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use tempfile::NamedTempFile;
 use uo2cb::core::heartbeat::disk::{Block, Found};
+use uo2cb_tests::loops::Loop;
 
 /// Where a region is.
 #[derive(Clone, Copy, Debug)]
@@ -19,39 +20,40 @@ pub(crate) struct Place {
 /// A loop device. What is written to the file is on the device at once, and the other way round, in any piece:
 /// the device has no cache of its own for who passes by the page cache.
 pub(crate) struct Device {
-    pub(crate) path: PathBuf,
+    device: Loop,
     pub(crate) file: NamedTempFile,
-    /// Set to go with its last user: so it does even when this program is killed.
-    _held: File,
 }
 
 impl Device {
-    /// `bytes` long, all zero, with sectors of `sector` bytes and these further options of losetup.
-    pub(crate) fn new(bytes: u64, sector: u32, options: &[&str]) -> Self {
+    /// `bytes` long, all zero, with sectors of `sector` bytes.
+    pub(crate) fn new(bytes: u64, sector: u32) -> Self {
+        Self::with(bytes, sector, false)
+    }
+
+    /// The same, and nobody can write to it.
+    pub(crate) fn read_only(bytes: u64, sector: u32) -> Self {
+        Self::with(bytes, sector, true)
+    }
+
+    fn with(bytes: u64, sector: u32, read_only: bool) -> Self {
         let file = NamedTempFile::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         file.as_file().set_len(bytes).unwrap();
-        let sector = sector.to_string();
-        let mut losetup = Command::new("losetup");
-        losetup.args(["--find", "--show", "--sector-size", &sector]).args(options).arg(file.path());
-        let path = PathBuf::from(output(&mut losetup).trim());
-        let held = File::open(&path);
-        if !options.contains(&"--read-only") {
-            // What somebody before has set outlives the device.
-            set_writable(&path);
-        }
-        // It is in use: so this only marks it, and it goes with the last descriptor.
-        output(Command::new("losetup").arg("--detach").arg(&path));
-        Self { path, file, _held: held.unwrap() }
+        let device = Loop::new(file.path(), sector, read_only).unwrap();
+        Self { device, file }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.device.path()
     }
 
     /// As in /sys/block.
     pub(crate) fn name(&self) -> String {
-        self.path.file_name().unwrap().to_string_lossy().into_owned()
+        self.path().file_name().unwrap().to_string_lossy().into_owned()
     }
 
     /// What a descriptor for `dev` is taken from; reading will do.
     pub(crate) fn open(&self) -> File {
-        File::open(&self.path).unwrap()
+        File::open(self.path()).unwrap()
     }
 
     /// A slot as it is.
@@ -77,16 +79,6 @@ impl Device {
         block.encode(&mut slot);
         self.scribble(place, node, &slot);
     }
-}
-
-impl Drop for Device {
-    fn drop(&mut self) {
-        set_writable(&self.path);
-    }
-}
-
-fn set_writable(path: &Path) {
-    let _ = Command::new("blockdev").arg("--setrw").arg(path).status();
 }
 
 fn offset(place: Place, node: u64) -> u64 {

@@ -17,7 +17,7 @@ const END: u32 = 6000;
 
 /// Counted from the look before the one that saw a write.
 fn fenced(what: &str, take_away: fn(&Device)) {
-    let device = Device::new(1 << 20, 512, &[]);
+    let device = Device::new(1 << 20, 512);
     let mut daemon = Daemon::new(1, DEAD_THRESHOLD);
     assert_eq!(daemon.start(PLACE, &device.open()).0, Ok(()));
     let before = device.slot(PLACE, 1);
@@ -52,12 +52,12 @@ fn fenced(what: &str, take_away: fn(&Device)) {
 pub(crate) fn shrunk() {
     fenced("a device that shrinks", |device| {
         device.file.as_file().set_len(4096).unwrap();
-        output(Command::new("losetup").arg("--set-capacity").arg(&device.path));
+        output(Command::new("losetup").arg("--set-capacity").arg(device.path()));
     });
 }
 
 pub(crate) fn read_only() {
     fenced("a device that becomes read-only", |device| {
-        output(Command::new("blockdev").arg("--setro").arg(&device.path));
+        output(Command::new("blockdev").arg("--setro").arg(device.path()));
     });
 }

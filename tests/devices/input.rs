@@ -13,7 +13,7 @@ const PLACE: Place = Place { start_block: 1, block_bytes: 512, blocks: 8 };
 
 /// It can be opened for writing all the same, and only the writes fail: for as long as the kernel tries.
 pub(crate) fn read_only() {
-    let device = Device::new(1 << 16, 512, &["--read-only"]);
+    let device = Device::read_only(1 << 16, 512);
     let daemon = Daemon::new(0, 3);
     let (result, took) = daemon.start(PLACE, &device.open());
     assert_eq!(result, Err(libc::EIO), "{}", daemon.log());
@@ -22,19 +22,19 @@ pub(crate) fn read_only() {
     assert_eq!((daemon.lines("Unable to stabilize"), daemon.lines("Beat of region R")), (1, 9));
     assert_eq!((daemon.shows("dev").as_str(), daemon.shows("pid").as_str()), ("", ""));
     assert_eq!(daemon.shows("blocks"), "8\n");
-    let other = Device::new(1 << 16, 512, &[]);
+    let other = Device::new(1 << 16, 512);
     assert_eq!(daemon.start(PLACE, &other.open()).0, Ok(()), "the same region once more");
 }
 
 pub(crate) fn descriptors() {
-    let (device, daemon) = (Device::new(1 << 16, 512, &[]), Daemon::new(0, 3));
+    let (device, daemon) = (Device::new(1 << 16, 512), Daemon::new(0, 3));
     let open = |path: &str| File::open(path).unwrap();
     daemon.refuses(PLACE, &open("/"), libc::EINVAL);
     daemon.refuses(PLACE, &open("/dev/null"), libc::EINVAL);
     daemon.refuses(PLACE, &File::open(device.file.path()).unwrap(), libc::EINVAL);
     let (reader, _writer) = rustix::pipe::pipe().unwrap();
     daemon.refuses(PLACE, &File::from(reader), libc::EINVAL);
-    let path = File::options().read(true).custom_flags(libc::O_PATH).open(&device.path).unwrap();
+    let path = File::options().read(true).custom_flags(libc::O_PATH).open(device.path()).unwrap();
     daemon.refuses(PLACE, &path, libc::EINVAL);
     // A number that nobody here has, but somebody else: this process, while a shell writes.
     // SAFETY: takes no pointers.
@@ -54,7 +54,7 @@ pub(crate) fn descriptors() {
 }
 
 pub(crate) fn too_few_slots() {
-    let (device, daemon) = (Device::new(8 * 512, 512, &[]), Daemon::new(2, 3));
+    let (device, daemon) = (Device::new(8 * 512, 512), Daemon::new(2, 3));
     daemon.refuses(PLACE, &device.open(), libc::EIO);
     daemon.refuses(Place { start_block: 8, ..PLACE }, &device.open(), libc::EIO);
     daemon.refuses(Place { start_block: u64::MAX, ..PLACE }, &device.open(), libc::EIO);

@@ -13,19 +13,19 @@ type Row = (u64, u64, u64, u64, u64, u64);
 
 fn debugfs(device: &Device, request: &str) -> String {
     let mut debugfs = Command::new("debugfs.ocfs2");
-    output(debugfs.args(["-n", "-R", request]).arg(&device.path).env("PAGER", "cat").stdin(Stdio::null()))
+    output(debugfs.args(["-n", "-R", request]).arg(device.path()).env("PAGER", "cat").stdin(Stdio::null()))
 }
 
 fn mkfs(device: &Device, options: &[&str]) {
     let mut mkfs = Command::new("mkfs.ocfs2");
     // No cluster is online whose members could be asked, and nobody to answer.
-    mkfs.args(["-q", "-x", "-F", "-J", "size=4M"]).args(options).arg(&device.path);
+    mkfs.args(["-q", "-x", "-F", "-J", "size=4M"]).args(options).arg(device.path());
     output(mkfs.stdin(Stdio::null()));
 }
 
 fn json(device: &Device, options: &[&str]) -> Value {
     let options: Vec<_> = options.iter().copied().chain(["--json"]).collect();
-    serde_json::from_str(&output(&mut dump(&device.path, &options))).unwrap()
+    serde_json::from_str(&output(&mut dump(device.path(), &options))).unwrap()
 }
 
 fn place(dump: &Value) -> Place {
@@ -71,7 +71,7 @@ fn row(line: &str) -> Option<Row> {
 
 /// Two daemons on one volume, in the slots that ocfs2's own tools would use.
 pub(crate) fn two_nodes() {
-    let device = Device::new(64 << 20, 512, &[]);
+    let device = Device::new(64 << 20, 512);
     mkfs(&device, &["-M", "local", "-b", "4096", "-C", "4096", "-N", "2"]);
     let around = place(&json(&device, &[]));
     let daemons = [Daemon::new(0, 7), Daemon::new(3, 7)];
@@ -88,7 +88,7 @@ pub(crate) fn two_nodes() {
         [(0, 0, 14_000), (3, 3, 14_000)]
     );
     assert!(ours.iter().all(|row| row.3 != 0));
-    let text = output(&mut dump(&device.path, &[]));
+    let text = output(&mut dump(device.path(), &[]));
     for (slot, _, _, generation, ..) in &ours {
         assert!(
             text.lines().any(|line| line.starts_with(&format!("{slot}     alive"))
@@ -101,13 +101,13 @@ pub(crate) fn two_nodes() {
     assert_eq!(ours, theirs);
     assert!(ours.len() == 2 && ours.iter().all(|row| row.3 == 0), "both have left: {ours:?}");
     // The volume itself is as it was.
-    output(Command::new("fsck.ocfs2").args(["-n", "-f"]).arg(&device.path).stdin(Stdio::null()));
+    output(Command::new("fsck.ocfs2").args(["-n", "-f"]).arg(device.path()).stdin(Stdio::null()));
 }
 
 /// What is found is where ocfs2's own tools say that it is.
 pub(crate) fn all_kinds() {
     let check = |sector: u32, megabytes: u64, options: &[&str]| {
-        let device = Device::new(megabytes << 20, sector, &[]);
+        let device = Device::new(megabytes << 20, sector);
         mkfs(&device, options);
         let found = json(&device, &[]);
         let (place, volume) = (place(&found), &found["ocfs2"]);
@@ -134,7 +134,7 @@ pub(crate) fn all_kinds() {
             "block_bytes {}, start_block {}, blocks {}\nno slot was ever written\n",
             place.block_bytes, place.start_block, place.blocks
         );
-        assert!(output(&mut dump(&device.path, &[])).ends_with(&line));
+        assert!(output(&mut dump(device.path(), &[])).ends_with(&line));
     };
     for block in ["512", "1024", "2048", "4096"] {
         check(512, 64, &["-M", "local", "-b", block, "-C", "4096", "-N", "2"]);

@@ -11,7 +11,7 @@ const GENERATION: u64 = 0xabcd_ef01;
 
 /// Node 1 is played here, nodes 2 and 3 write nonsense, and so do some that nobody has configured.
 pub(crate) fn scribbled() {
-    let device = Device::new(1 << 18, 512, &[]);
+    let device = Device::new(1 << 18, 512);
     let mut daemon = Daemon::new(0, 31);
     let mut rng = Rng::new(7);
     assert_eq!(daemon.start(PLACE, &device.open()).0, Ok(()));

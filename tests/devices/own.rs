@@ -9,7 +9,7 @@ const PLACE: Place = Place { start_block: 2, block_bytes: 512, blocks: 8 };
 
 /// Each message of the kernel, once for each time, and the next beat is good again.
 pub(crate) fn scribbled() {
-    let device = Device::new(1 << 16, 512, &[]);
+    let device = Device::new(1 << 16, 512);
     let mut daemon = Daemon::new(0, 31);
     assert_eq!(daemon.start(PLACE, &device.open()).0, Ok(()));
     let beat = || {
@@ -62,7 +62,7 @@ pub(crate) fn scribbled() {
 
 /// The first one loses its slot and goes, the second one has it.
 pub(crate) fn twice() {
-    let device = Device::new(1 << 16, 512, &[]);
+    let device = Device::new(1 << 16, 512);
     let (mut first, mut second) = (Daemon::new(1, 3), Daemon::new(1, 3));
     assert_eq!(first.start(PLACE, &device.open()).0, Ok(()));
     let (result, took) = second.start(PLACE, &device.open());

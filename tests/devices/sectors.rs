@@ -7,7 +7,7 @@ use crate::device::{Device, Place};
 
 /// The region's slots must be the device's sectors, as in the kernel.
 fn slots(sector: u32, own: u8) {
-    let device = Device::new(1 << 20, sector, &[]);
+    let device = Device::new(1 << 20, sector);
     let daemon = Daemon::new(own, 3);
     let place = |block_bytes| Place { start_block: 7, block_bytes, blocks: 9 };
     for wrong in [512, 1024, 2048, 4096].into_iter().filter(|bytes| *bytes != sector) {

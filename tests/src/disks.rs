@@ -3,12 +3,11 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use tempfile::TempDir;
 
 use crate::guest::Error;
-use crate::program;
+use crate::loops::Loop;
 
 /// Bytes, logical block size, and whether it is read-only: `+0` has room for many regions, `+1` for 31 slots and what
 /// lies before them, `+2` has large blocks, `+3` takes none.
@@ -70,12 +69,12 @@ impl Image {
 /// Loop devices of this machine on such images.
 #[derive(Debug)]
 pub struct Loops {
-    devices: Vec<PathBuf>,
+    devices: Vec<Loop>,
     _images: Images,
 }
 
 impl Loops {
-    /// New ones; they are detached when this value goes.
+    /// New ones; they go with this value.
     ///
     /// # Errors
     /// The machine gives no loop devices (no root, no /dev/loop-control, a container).
@@ -84,28 +83,13 @@ impl Loops {
         let all: Vec<Image> = images.all().collect();
         let mut loops = Self { devices: Vec::new(), _images: images };
         for image in all {
-            let mut losetup = Command::new("losetup");
-            losetup.args(["--find", "--show", "--sector-size", &image.sector_bytes.to_string()]);
-            if image.read_only {
-                losetup.arg("--read-only");
-            }
-            let device = program::output(losetup.arg(image.path))?;
-            loops.devices.push(device.trim_end().into());
+            loops.devices.push(Loop::new(&image.path, image.sector_bytes, image.read_only)?);
         }
         Ok(loops)
     }
 
     /// The devices as words.
     pub fn words(&self) -> impl Iterator<Item = OsString> {
-        self.devices.iter().map(|device| device.clone().into_os_string())
-    }
-}
-
-impl Drop for Loops {
-    fn drop(&mut self) {
-        for device in &self.devices {
-            // What fails here is taken back when the machine ends; there is nobody to tell.
-            let _ = program::output(Command::new("losetup").arg("--detach").arg(device));
-        }
+        self.devices.iter().map(|device| device.path().into())
     }
 }

@@ -10,6 +10,7 @@ pub mod guest;
 pub mod hammer;
 pub mod judge;
 pub mod list;
+pub mod loops;
 pub mod mount;
 pub mod not_run;
 pub mod nvmet;
