@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use crate::guest::Error;
 use crate::loops::Loop;
+use crate::program;
 
 /// Bytes, logical block size, and whether it is read-only: `+0` has room for many regions, `+1` for 31 slots and what
 /// lies before them, `+2` has large blocks, `+3` takes none.
@@ -35,7 +36,8 @@ impl Images {
     /// # Errors
     /// No room for temporary files.
     pub fn new() -> Result<Self, Error> {
-        let images = Self(tempfile::tempdir()?);
+        // Not in /tmp: that may be in memory, where there is no direct I/O.
+        let images = Self(tempfile::tempdir_in(program::target_dir()?)?);
         for (image, (bytes, ..)) in images.all().zip(DISKS) {
             File::create(image.path)?.set_len(bytes)?;
         }

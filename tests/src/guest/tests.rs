@@ -7,7 +7,7 @@ const SOON: Duration = Duration::from_secs(60);
 #[test]
 #[ignore = "boots a kernel"]
 fn a_disk_is_shared_with_the_host() {
-    let image = tempfile::NamedTempFile::new().unwrap();
+    let image = tempfile::NamedTempFile::new_in(program::target_dir().unwrap()).unwrap();
     image.as_file().set_len(1 << 20).unwrap();
     let builder = Guest::builder().module("ocfs2_nodemanager").disk(image.path());
     let mut guest = builder.setup("hostname g0").boot(SOON).unwrap();
