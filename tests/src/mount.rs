@@ -53,7 +53,7 @@ impl Mount {
         Ok(mount)
     }
 
-    /// Any server that takes the folder as its next argument, and `options` after it.
+    /// Any server that takes the folder as its next argument, and `options` after it. It ends with this thread.
     ///
     /// # Errors
     /// The server cannot be started, ends, or shows no tree in time.
@@ -62,6 +62,7 @@ impl Mount {
         server.arg(folder.path()).args(options).stdin(Stdio::null());
         let outside = fs::metadata(folder.path())?.dev();
         let name = server.get_program().to_string_lossy().into_owned();
+        program::ends_with_us(&mut server, Signal::TERM);
         let child = server.spawn().map_err(|error| Error::new(format!("cannot start {name}: {error}")))?;
         let mut mount = Self { server: child, folder, debugfs: None };
         let until = Instant::now() + START;

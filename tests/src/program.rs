@@ -1,7 +1,10 @@
 //! Programs: those that the host must have, and those that go into the guest.
 
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+use rustix::process::{Signal, set_parent_process_death_signal};
 
 use crate::guest::Error;
 
@@ -67,6 +70,14 @@ pub(crate) fn busybox() -> Result<Vec<u8>, Error> {
 /// A program that wants a dynamic loader names it.
 fn is_static(program: &[u8]) -> bool {
     !program.windows(9).any(|window| window == b"/ld-linux")
+}
+
+/// Makes the program get `signal` when this one ends, even when it is killed; more exactly, when the thread ends that
+/// started the program.
+pub fn ends_with_us(command: &mut Command, signal: Signal) {
+    let tell = move || Ok(set_parent_process_death_signal(Some(signal))?);
+    // SAFETY: between fork and exec this makes one system call, and touches no memory but its own.
+    unsafe { command.pre_exec(tell) };
 }
 
 /// What a program prints; its failure is an error that names it.

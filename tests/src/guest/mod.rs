@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::program;
@@ -108,7 +109,7 @@ impl Builder {
         self
     }
 
-    /// Boots the guest and waits until its shell answers.
+    /// Boots the guest and waits until its shell answers. It ends with this thread.
     ///
     /// # Errors
     /// A missing tool or package, or a guest that does not come up before the deadline.
@@ -173,6 +174,7 @@ impl Builder {
             qemu.arg("-device").arg(format!("virtio-blk-pci,drive=disk{at}{device}"));
         }
         qemu.args(&self.arguments);
+        program::ends_with_us(&mut qemu, Signal::KILL);
         qemu.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         qemu
     }

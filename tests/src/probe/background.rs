@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 
 use super::args::Args;
 use super::paths::done;
@@ -82,8 +82,8 @@ impl Probe {
         Err(Failure::Words(child.answered.clone().unwrap_or_else(|| "blocked".to_owned())))
     }
 
-    /// `waits NAME`: returns once that process is inside of a system call that makes it sleep; by then its operation has
-    /// reached the tree, and waits there.
+    /// `waits NAME`: returns once that process is inside of a system call that makes it sleep; by then its operation
+    /// has reached the tree, and waits there.
     fn waits(&mut self, args: &mut Args<'_>) -> Answer {
         let child = self.background.get(args.word()?).ok_or(Failure::Unknown)?;
         let path = format!("/proc/{}/syscall", child.pid.as_raw_nonzero());
@@ -155,6 +155,11 @@ fn killed(number: i32) -> String {
 fn sleep(args: &mut Args<'_>) -> Answer {
     std::thread::sleep(Duration::from_secs(args.number()?));
     Ok(String::new())
+}
+
+/// Who executes one operation ends with the list's process, even when that is killed.
+pub(super) fn end_with_list() -> std::io::Result<()> {
+    Ok(set_parent_process_death_signal(Some(Signal::KILL))?)
 }
 
 /// USR1 ends a system call of this process that waits, and not the process.

@@ -133,6 +133,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
     let outcome = match args.as_slice() {
         [flag, root] if flag == "--clean" => clean::clean(root.as_ref()),
         [flag, rest @ ..] if flag == "--one" => Places::parse(rest).and_then(|places| {
+            background::end_with_list()?;
             background::catch_signal()?;
             run(places)
         }),
