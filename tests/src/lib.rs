@@ -1,7 +1,12 @@
-//! Conformance of the tree with a real kernel's configfs.
+//! What the tests of the whole have in common.
 //!
-//! One list of operations is run by one program, the [`probe`], in two places: inside a [`guest`] that boots a real
-//! kernel, and against a mount of ours. What both answered is compared line by line.
+//! Conformance with a real kernel: one list of operations is run by one program, the [`probe`], in two places: inside
+//! a [`guest`] that boots a real kernel, and against a mount of ours, for regions on the same [`disks`]. What both
+//! answered is compared line by line. Mixed clusters use the guest and the mount as well: there a daemon of ours and a
+//! kernel heartbeat on one disk.
+//!
+//! Without a kernel: the simulation, whose world is in [`sim`], the [`hammer`] on a mount, a second subsystem
+//! ([`nvmet`]) on the tree engine, and what models and fuzz targets share, such as [`rng`].
 
 pub mod compare;
 pub mod disks;

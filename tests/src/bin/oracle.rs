@@ -1,5 +1,5 @@
-//! `oracle [--nvmet | --regions] [--seed N | LIST]...`: what a real kernel answers to lists of operations, side by side with each
-//! operation; the lists are files or generated from a seed.
+//! `oracle [--nvmet | --regions] [--seed N | LIST]...`: what a real kernel answers to lists of operations, side by side
+//! with each operation; the lists are files or generated from a seed.
 
 use std::error::Error;
 use std::process::ExitCode;
