@@ -6,6 +6,8 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
+use rustix::process::Signal;
+
 use crate::guest::Error;
 use crate::list::List;
 use crate::program;
@@ -33,6 +35,7 @@ pub fn ask(places: &[OsString], lists: &[List]) -> Result<Vec<Vec<String>>, Erro
 fn run(probe: &mut Command, list: &List) -> Result<String, Error> {
     let input = tempfile::NamedTempFile::new()?;
     std::fs::write(input.path(), &list.text)?;
+    program::ends_with_us(probe, Signal::KILL);
     let mut child = probe.stdin(input.reopen()?).stdout(Stdio::piped()).spawn()?;
     let Some(mut output) = child.stdout.take() else {
         return Err(Error::new("the probe has no output"));
