@@ -26,6 +26,8 @@ enum Standing {
     /// A thread of the program that uses this library: its priority is the program's affair.
     Foreign,
     Ordinary,
+    /// As above, and the threads that it starts are to be like it.
+    OrdinaryWithWorkers,
     Raised,
 }
 
@@ -42,13 +44,25 @@ impl Realtime {
         self.entering();
     }
 
+    /// The calling thread is the one that beats. What its disks cannot do at once, such as a write to a file while
+    /// the file system commits, the kernel does in workers that inherit from it: they must be no less than it is.
+    pub(crate) fn beating_thread(&self) {
+        STANDING.set(Standing::OrdinaryWithWorkers);
+        self.entering();
+    }
+
     /// The calling thread is about to enter the monitor.
     #[inline]
     pub(crate) fn entering(&self) {
-        if STANDING.get() == Standing::Ordinary && self.armed.load(Ordering::Relaxed) {
+        let flags = match STANDING.get() {
+            Standing::Foreign | Standing::Raised => return,
+            Standing::Ordinary => libc::SCHED_RESET_ON_FORK,
+            Standing::OrdinaryWithWorkers => 0,
+        };
+        if self.armed.load(Ordering::Relaxed) {
             // What the system refuses to one thread it refuses to all, and that has been said.
             STANDING.set(Standing::Raised);
-            let _ = raise();
+            let _ = raise(flags);
         }
     }
 
@@ -57,7 +71,7 @@ impl Realtime {
         if self.armed.swap(true, Ordering::Relaxed) {
             return;
         }
-        let priority = raise();
+        let priority = raise(libc::SCHED_RESET_ON_FORK);
         STANDING.set(Standing::Raised);
         static LOCKED: Once = Once::new();
         let mut memory = Ok(());
@@ -74,11 +88,11 @@ impl Realtime {
     }
 }
 
-/// Raises the calling thread, not those that it starts.
-fn raise() -> Result<(), String> {
+/// Raises the calling thread; with SCHED_RESET_ON_FORK in `flags` not those that it starts.
+fn raise(flags: libc::c_int) -> Result<(), String> {
     let parameter = libc::sched_param { sched_priority: PRIORITY };
     // SAFETY: `parameter` is valid for the call; 0 is the calling thread.
-    let done = unsafe { libc::sched_setscheduler(0, libc::SCHED_RR | libc::SCHED_RESET_ON_FORK, &parameter) };
+    let done = unsafe { libc::sched_setscheduler(0, libc::SCHED_RR | flags, &parameter) };
     if done == 0 {
         return Ok(());
     }
@@ -103,4 +117,37 @@ fn size() -> Option<u64> {
     let size = status.lines().find_map(|line| line.strip_prefix("VmSize:"))?;
     let kib: u64 = size.trim().strip_suffix(" kB")?.parse().ok()?;
     Some(kib.saturating_mul(1024))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+
+    /// Scheduling class of the calling thread, and that of a thread that it starts.
+    fn classes() -> (libc::c_int, libc::c_int) {
+        // SAFETY: takes no pointers; 0 is the calling thread.
+        let class = || unsafe { libc::sched_getscheduler(0) } & !libc::SCHED_RESET_ON_FORK;
+        (class(), thread::spawn(class).join().unwrap())
+    }
+
+    #[test]
+    fn workers_of_the_beating_thread_are_like_it() {
+        if let Err(why) = thread::spawn(|| raise(0)).join().unwrap() {
+            return eprintln!("not tried: real-time priority: {why}");
+        }
+        let realtime = Realtime { armed: AtomicBool::new(true) };
+        thread::scope(|scope| {
+            let own = scope.spawn(|| {
+                realtime.own_thread();
+                classes()
+            });
+            assert_eq!(own.join().unwrap(), (libc::SCHED_RR, libc::SCHED_OTHER));
+            let beating = scope.spawn(|| {
+                realtime.beating_thread();
+                classes()
+            });
+            assert_eq!(beating.join().unwrap(), (libc::SCHED_RR, libc::SCHED_RR));
+        });
+    }
 }

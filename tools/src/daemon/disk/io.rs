@@ -55,7 +55,7 @@ pub(super) fn run(
     };
     jobs.lock().waker = Some(open.queue.waker());
     if let Some(monitor) = monitor.upgrade() {
-        monitor.realtime.own_thread();
+        monitor.realtime.beating_thread();
     }
     let id = rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs();
     let _ = ready.send(Ok(id));
