@@ -21,6 +21,9 @@ const MAX_DISKS: usize = 1000;
 const ENTRIES: u32 = 2048;
 /// Threads of the kernel for requests that it can only run by blocking: enough for every disk to hang.
 const WORKERS: u32 = 1024;
+/// While several requests are in flight, a wait goes on for so many microseconds to end with more than one of
+/// them. To wake up for each costs more than the requests; beats are seconds apart.
+const GATHER: u32 = 500;
 /// Marks the completion that the bell causes.
 const BELL: u64 = u64::MAX;
 
@@ -28,7 +31,10 @@ const BELL: u64 = u64::MAX;
 /// have a descriptor.
 ///
 /// The kernel ties requests to the thread that submits them, and cancels some when it ends: let the thread
-/// that uses the queue live as long as the queue.
+/// that uses the queue live as long as the queue. Only the first thread that submits can submit.
+///
+/// A wait ends up to half a millisecond after the first request has ended or somebody has rung, unless it is the
+/// only one in flight: however many hang.
 #[derive(Debug)]
 pub struct Uring {
     ring: Ring,
@@ -41,6 +47,12 @@ pub struct Uring {
     /// Bytes of buffers that may still be registered.
     lockable: u64,
     disks: Vec<Slot>,
+    /// Requests in flight.
+    flying: usize,
+    /// Can waits [gather](GATHER)? Then the ring works for one thread only.
+    gathers: bool,
+    /// Has it got that thread?
+    enabled: bool,
 }
 
 /// The ring itself, which has no Debug.
@@ -116,15 +128,20 @@ impl Uring {
     /// (limit on locked memory), EOPNOTSUPP (kernel before 5.11).
     pub fn new() -> Result<Self, Errno> {
         let bell = Arc::new(Bell::new()?);
-        let ring = IoUring::builder()
-            .setup_cqsize(2 * ENTRIES)
-            .setup_submit_all()
-            .setup_coop_taskrun()
-            .setup_taskrun_flag()
-            .build(ENTRIES)
-            // A kernel before 5.19.
-            .or_else(|_| IoUring::builder().setup_cqsize(2 * ENTRIES).build(ENTRIES))
-            .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+        let gathering = gathering();
+        let gathers = gathering.is_some();
+        let ring = match gathering {
+            Some(ring) => ring,
+            None => IoUring::builder()
+                .setup_cqsize(2 * ENTRIES)
+                .setup_submit_all()
+                .setup_coop_taskrun()
+                .setup_taskrun_flag()
+                .build(ENTRIES)
+                // A kernel before 5.19.
+                .or_else(|_| IoUring::builder().setup_cqsize(2 * ENTRIES).build(ENTRIES))
+                .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?,
+        };
         if !ring.params().is_feature_ext_arg() {
             return Err(Errno::OPNOTSUPP);
         }
@@ -142,6 +159,9 @@ impl Uring {
             fixed_buffers,
             lockable: lockable(),
             disks: Vec::with_capacity(MAX_DISKS),
+            flying: 0,
+            gathers,
+            enabled: !gathers,
         })
     }
 
@@ -186,6 +206,7 @@ impl Uring {
         // SAFETY: the descriptor stays open and the buffer, which has `length` bytes, stays allocated and alone
         // the kernel's until its completion has been seen: `flying` sees to that.
         if unsafe { self.push(&entry) } {
+            self.flying += 1;
             return Ok(());
         }
         // Not reached: there is an entry for every request.
@@ -216,15 +237,22 @@ impl Uring {
         }
     }
 
-    /// Submits what has been noted, and waits for `want` completions but not beyond `until`.
-    fn enter(&mut self, want: usize, until: Option<Instant>) -> Result<(), Errno> {
+    /// Submits what has been noted, and if it is to `wait`, waits for a completion but not beyond `until`.
+    fn enter(&mut self, wait: bool, until: Option<Instant>) -> Result<(), Errno> {
+        if !self.enabled {
+            let result = self.ring.0.submitter().register_enable_rings();
+            result.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+            self.enabled = true;
+        }
+        let gather = wait && self.gathers && self.flying > 1;
+        let (want, time) = if gather { (self.flying, GATHER) } else { (usize::from(wait), 0) };
         loop {
             let ring = &mut self.ring.0;
             let left = until.map(|until| Timespec::from(until.saturating_duration_since(Instant::now())));
+            let args = SubmitArgs::new().min_wait_usec(time);
             let result = match &left {
-                Some(left) if want > 0 => {
-                    ring.submitter().submit_with_args(want, &SubmitArgs::new().timespec(left))
-                }
+                Some(left) if wait => ring.submitter().submit_with_args(want, &args.timespec(left)),
+                None if gather => ring.submitter().submit_with_args(want, &args),
                 _ => ring.submitter().submit_and_wait(want),
             };
             match result {
@@ -242,7 +270,7 @@ impl Uring {
 
     /// Calls `each` for what has ended.
     fn collect(&mut self, each: &mut dyn FnMut(Completion<'_>)) -> usize {
-        let Self { ring, bell, listening, disks, .. } = self;
+        let Self { ring, bell, listening, disks, flying, .. } = self;
         let (mut calls, mut leaving) = (0, false);
         for entry in ring.0.completion() {
             if entry.user_data() == BELL {
@@ -258,6 +286,7 @@ impl Uring {
                 Op::Write => &mut disk.write,
             };
             half.flying = false;
+            *flying -= 1;
             if disk.removed {
                 leaving = true;
                 continue;
@@ -324,6 +353,20 @@ impl Drop for Uring {
         // What has ended need not be leaked.
         self.collect(&mut |_| {});
     }
+}
+
+/// A ring whose waits can gather, not enabled yet: since 6.12. It runs what completions need only in its thread's
+/// waits, or each completion would interrupt them.
+fn gathering() -> Option<IoUring> {
+    let ring = IoUring::builder()
+        .setup_cqsize(2 * ENTRIES)
+        .setup_submit_all()
+        .setup_single_issuer()
+        .setup_defer_taskrun()
+        .setup_taskrun_flag()
+        .setup_r_disabled()
+        .build(ENTRIES);
+    ring.ok().filter(|ring| ring.params().is_feature_min_timeout())
 }
 
 /// Bytes of buffers that a ring may register. All processes of a user share one limit: a quarter of it leaves
@@ -393,7 +436,7 @@ impl Queue for Uring {
     }
 
     fn submit(&mut self) -> Result<(), Errno> {
-        if self.ring.0.submission().is_empty() { Ok(()) } else { self.enter(0, None) }
+        if self.ring.0.submission().is_empty() { Ok(()) } else { self.enter(false, None) }
     }
 
     fn complete(
@@ -403,7 +446,7 @@ impl Queue for Uring {
     ) -> Result<usize, Errno> {
         self.listen();
         if self.ring.0.completion().is_empty() {
-            self.enter(1, until)?;
+            self.enter(true, until)?;
         } else {
             self.submit()?;
         }
