@@ -144,20 +144,15 @@ impl World {
         if self.fenced {
             return;
         }
+        // A region has been without a good beat for too long then: only time can make it so.
         let end = self.rig.time + wait;
-        self.must_end(end);
+        self.fenced = self.places.iter().any(|place| place.deadline.is_some_and(|deadline| deadline <= end));
         self.rig.wait(wait);
         self.settle();
     }
 
-    /// At such a moment: is there a region that has been without a good beat for too long?
-    fn must_end(&mut self, at: Duration) {
-        self.fenced = self.places.iter().any(|place| place.deadline.is_some_and(|deadline| deadline <= at));
-    }
-
     fn start(&mut self, region: usize) {
         if !self.fenced && !self.places[region].removed {
-            self.must_end(self.rig.time);
             self.rig.write(&format!("cluster/c/heartbeat/{}/dev", REGIONS[region]), "3");
             self.settle();
         }
@@ -174,12 +169,8 @@ impl World {
         if self.fenced || self.places[region].removed || !self.steady(region) {
             return;
         }
-        // A write that was answered too late leaves a time that has run out.
-        self.must_end(self.rig.time);
-        if !self.fenced {
-            self.stop(region);
-            self.places[region].removed = true;
-        }
+        self.stop(region);
+        self.places[region].removed = true;
         let dir = self.rig.dir("cluster/c/heartbeat");
         self.rig.call(Op::Rmdir { dir, name: REGIONS[region].as_bytes() });
         self.settle();
@@ -231,7 +222,6 @@ impl World {
                     End::Failed => Err(uo2cb_core::Refusal::NotABlockDevice),
                     End::Done | End::Lied => Ok(info(self.opened)),
                 };
-                self.must_end(self.rig.time);
                 self.rig.input(Input::DiskOpened { disk, result });
             }
             Action::ReadDisk { disk, op, first, count } => {
@@ -240,8 +230,7 @@ impl World {
                 let bytes = &whole[first as usize * SLOT..][..count as usize * SLOT];
                 let bytes = if end == End::Lied { &bytes[..bytes.len() - 1] } else { bytes };
                 let result = if end == End::Failed { Err(Errno::EIO) } else { Ok(bytes) };
-                self.must_end(self.rig.time);
-                if end == End::Done && !self.fenced {
+                if end == End::Done {
                     self.sampled(region, bytes);
                 }
                 self.rig.input(Input::DiskRead { disk, op, result });
@@ -251,7 +240,6 @@ impl World {
                 if end == End::Done {
                     block.encode(&mut self.bytes[region][slot as usize * SLOT..][..SLOT]);
                 }
-                self.must_end(self.rig.time);
                 self.written(disk, op, end);
             }
             other => panic!("asked for {other:?}"),
@@ -303,10 +291,12 @@ impl World {
         let region = self.region_of(disk);
         let result = if end == End::Failed { Err(Errno::EIO) } else { Ok(()) };
         self.rig.input(Input::DiskWritten { disk, op, result });
-        let steady = self.steady(region);
+        let (steady, now) = (self.steady(region), self.rig.time);
         let place = &mut self.places[region];
-        if !self.fenced && end != End::Failed && place.good && steady {
-            place.deadline = Some(place.issued + WRITE_TIMEOUT);
+        let deadline = place.issued + WRITE_TIMEOUT;
+        // One that took that long is no sign of life: others may have missed this node meanwhile.
+        if end != End::Failed && place.good && steady && now < deadline {
+            place.deadline = Some(deadline);
         }
     }
 
