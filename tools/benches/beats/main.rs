@@ -2,9 +2,9 @@
 //!
 //! `cargo bench -p uo2cb --bench beats` takes about eight minutes, on files in the folder for temporary files (for the
 //! costs) and in memory (for lateness, which is to be that of processors, not of a disk), or both in `BEATS_DIR`. With
-//! the word `cost` or `lateness` behind `--`, only one half. Everything that is measured is a process of its own, one after the other; only the two of the last table
-//! run side by side, so that both suffer from the same load (stress-ng). The figures that are wanted stand beside those
-//! measured; nothing fails.
+//! the word `cost` or `lateness` behind `--`, only one half. Everything that is measured is a process of its own, one
+//! after the other; only the two of the last table run side by side, so that both suffer from the same load
+//! (stress-ng). The figures that are wanted stand beside those measured; nothing fails.
 //!
 //! With `BEATS_DIR` on ext4 lateness is not the node's alone: the end of every asynchronous direct write to a file there
 //! passes through an ordinary thread of the kernel (`iomap_dio_complete_work` of Linux 6.18, which the tracepoint
