@@ -17,6 +17,8 @@ pub(crate) struct Event {
     pub(crate) at: Instant,
     pub(crate) up: bool,
     pub(crate) node: u8,
+    /// Ours says why.
+    pub(crate) cause: Option<String>,
 }
 
 /// As `1 up`.
@@ -30,6 +32,9 @@ impl fmt::Display for Event {
 pub(crate) trait Side {
     /// All its events so far.
     fn events(&mut self) -> Result<Vec<Event>, Error>;
+
+    /// Has it said that `node` went down since it came back with another generation, the first in its place?
+    fn restarted(&mut self, node: u8, generations: [&str; 2]) -> Result<bool, Error>;
 
     /// A file of its debugfs, below `o2hb`.
     fn debug(&mut self, file: &str) -> Result<String, Error>;

@@ -76,8 +76,12 @@ impl Ours {
             while let Ok(line) = client.receive() {
                 let Some(event) = line.get("event") else { continue };
                 let node = event["node"]["num"].as_u64().and_then(|num| num.try_into().ok());
-                let event =
-                    Event { at: Instant::now(), up: event["edge"] == "up", node: node.unwrap_or(255) };
+                let event = Event {
+                    at: Instant::now(),
+                    up: event["edge"] == "up",
+                    node: node.unwrap_or(255),
+                    cause: event["cause"].as_str().map(str::to_owned),
+                };
                 told.lock().unwrap_or_else(PoisonError::into_inner).push(event);
                 if client.send(&json!({"delivered": line["event"]["number"]})).is_err() {
                     break;
@@ -133,6 +137,12 @@ impl Ours {
 impl Side for Ours {
     fn events(&mut self) -> Result<Vec<Event>, Error> {
         Ok(self.told.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    fn restarted(&mut self, node: u8, _: [&str; 2]) -> Result<bool, Error> {
+        let events = self.events()?;
+        let down = events.iter().rev().find(|event| event.node == node && !event.up);
+        Ok(down.is_some_and(|event| event.cause.as_deref() == Some("restarted")))
     }
 
     fn debug(&mut self, file: &str) -> Result<String, Error> {

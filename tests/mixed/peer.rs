@@ -8,6 +8,7 @@ use uo2cb_tests::guest::{Error, Guest, TREE};
 use crate::cluster::{Cluster, REGION, Step};
 use crate::events::{Event, Side};
 use crate::network;
+use crate::world::short;
 
 const BOOT: Duration = Duration::from_secs(300);
 const SOON: Duration = Duration::from_secs(30);
@@ -114,12 +115,18 @@ fn event(line: &Line) -> Option<Event> {
         "DOWN" => false,
         _ => return None,
     };
-    Some(Event { at: line.at, up, node: node.parse().ok()? })
+    Some(Event { at: line.at, up, node: node.parse().ok()?, cause: None })
 }
 
 impl Side for Peer {
     fn events(&mut self) -> Result<Vec<Event>, Error> {
         Ok(self.log()?.iter().filter_map(event).collect())
+    }
+
+    fn restarted(&mut self, node: u8, generations: [&str; 2]) -> Result<bool, Error> {
+        let [old, new] = generations.map(short);
+        let said = format!("Node {node} changed generation ({old} to {new})");
+        Ok(self.log()?.iter().any(|line| line.text.contains(&said)))
     }
 
     fn debug(&mut self, file: &str) -> Result<String, Error> {

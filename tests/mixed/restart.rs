@@ -1,17 +1,18 @@
 //! Nodes that come back before anybody has missed them, and that do not agree on when a node is dead.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use uo2cb_tests::guest::Error;
 
 use crate::cluster::Cluster;
-use crate::events::Side as _;
+use crate::events::Side;
 use crate::peer::Peer;
 use crate::world::World;
 
-/// A minute: nobody is declared dead for silence while a guest boots.
-const OURS: u32 = 31;
-const THEIRS: u32 = 30;
+/// Four minutes: nobody is declared dead for silence while a guest boots.
+const OURS: u32 = 121;
+const THEIRS: u32 = 120;
 
 /// Runs it. Gives what was wrong.
 pub(crate) fn run(name: &str, uo2cb: &Path, cluster: Cluster) -> Result<Vec<String>, Error> {
@@ -31,32 +32,53 @@ pub(crate) fn run(name: &str, uo2cb: &Path, cluster: Cluster) -> Result<Vec<Stri
     ours.kill()?;
     ours = world.start_ours(OURS)?;
     let (begin, took) = ours.join(&world.image)?;
-    world.figures.time("ours is back at once, steady after", took, 3..=4);
-    let down = peer.until(our_num, false, told)?;
-    // The first block of the new generation says it.
-    world.figures.between("ours is back, seen to have restarted after", begin, down, 0..=1);
-    let up = peer.until(our_num, true, told)?;
-    // That block was a change, so the next one makes it live again; two beats when both beat together.
-    world.figures.between("ours is back, live again after", down, up, 1..=2);
-    world.figures.so("our generation is a new one", world.generation(our_num)? != old);
+    let back = Back { name: "ours", node: our_num, begin, took, old, told };
+    back.seen_by(&mut world, &mut peer)?;
     world.both_list_both(&mut ours, &mut peer)?;
-
     complaints(&mut world, &mut peer, [2, 2])?;
 
     let (old, told) = (world.generation(their_num)?, ours.so_far()?);
     peer.kill();
     peer = world.boot(THEIRS)?;
     let (begin, took) = peer.join()?;
-    world.figures.time("the kernel is back, steady after", took, 3..=4);
-    let down = ours.until(their_num, false, told)?;
-    world.figures.between("the kernel is back, seen to have restarted after", begin, down, 0..=1);
-    let up = ours.until(their_num, true, told)?;
-    world.figures.between("the kernel is back, live again after", down, up, 1..=2);
-    world.figures.so("its generation is a new one", world.generation(their_num)? != old);
+    let back = Back { name: "the kernel", node: their_num, begin, took, old, told };
+    back.seen_by(&mut world, &mut ours)?;
     world.both_list_both(&mut ours, &mut peer)?;
     // The kernel's log has begun anew.
     complaints(&mut world, &mut peer, [3, 1])?;
     Ok(world.conclude())
+}
+
+/// A node that has come back.
+struct Back {
+    name: &'static str,
+    node: u8,
+    /// When it began to join, and how long until it was steady.
+    begin: Instant,
+    took: Duration,
+    /// Its generation until then.
+    old: String,
+    /// How many events the other side had told of.
+    told: usize,
+}
+
+impl Back {
+    /// The other side has it down and up again, because of its generation.
+    fn seen_by(self, world: &mut World, other: &mut dyn Side) -> Result<(), Error> {
+        let Self { name, node, begin, took, old, told } = self;
+        world.figures.time(&format!("{name} is back, steady after"), took, 3..=4);
+        let down = other.until(node, false, told)?;
+        // The first block of the new generation says it.
+        world.figures.between(&format!("{name} is back, seen to have restarted after"), begin, down, 0..=1);
+        let up = other.until(node, true, told)?;
+        // That block was a change, so the next one makes it live again; two beats when both beat together.
+        world.figures.between(&format!("{name} is back, live again after"), down, up, 1..=2);
+        let new = world.generation(node)?;
+        world.figures.so(&format!("{name} is back with a new generation"), new != old);
+        let restarted = other.restarted(node, [&old, &new])?;
+        world.figures.so(&format!("{name} was down for its new generation, not for silence"), restarted);
+        Ok(())
+    }
 }
 
 /// So many times has ours complained about the other's dead threshold, and the kernel about ours: in the same words,

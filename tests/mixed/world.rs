@@ -101,7 +101,7 @@ impl World {
             loop {
                 let slot = self.slot(node)?;
                 let seq = slot["seq"].as_u64().unwrap_or_default();
-                let parts = ["generation", "cksum"].map(|key| hex(&slot, key));
+                let parts = ["generation", "cksum"].map(|key| short(&word(&slot, key)));
                 let expected = format!("Slot {node} gen {} cksum {} seq {seq} ", parts[0], parts[1]);
                 // Written since the kernel's last beat: its next one reads it, if no other block is there by then.
                 let read = Instant::now() + Duration::from_secs(3);
@@ -153,9 +153,8 @@ pub(crate) fn word(slot: &Value, key: &str) -> String {
     slot[key].as_str().unwrap_or_default().to_owned()
 }
 
-/// A number of a slot as the kernel prints it, without zeros in front.
-fn hex(slot: &Value, key: &str) -> String {
-    let text = word(slot, key);
+/// A number in hex as the kernel prints it, without zeros in front.
+pub(crate) fn short(text: &str) -> String {
     let number = u64::from_str_radix(text.trim_start_matches("0x"), 16);
-    number.map_or(text, |number| format!("{number:#x}"))
+    number.map_or(text.to_owned(), |number| format!("{number:#x}"))
 }
