@@ -26,20 +26,24 @@ impl Figures {
 
     /// From one moment to another, and how many beats that may take.
     pub(crate) fn between(&mut self, what: &str, from: Instant, to: Instant, beats: RangeInclusive<u32>) {
-        // The clocks of host and guest may disagree a little.
-        self.time(what, to.saturating_duration_since(from), beats);
+        let before = from.saturating_duration_since(to).as_secs_f64();
+        self.seconds(what, to.saturating_duration_since(from).as_secs_f64() - before, beats);
     }
 
     /// A time, and how many beats it may take.
     pub(crate) fn time(&mut self, what: &str, time: Duration, beats: RangeInclusive<u32>) {
-        let time = time.as_secs_f64();
-        let (least, most) = (f64::from(*beats.start()) * BEAT, f64::from(*beats.end()) * BEAT);
-        let late = LATE + LATE_BEAT * f64::from(*beats.end());
-        let right = (least - EARLY..=most + late).contains(&time);
+        self.seconds(what, time.as_secs_f64(), beats);
+    }
+
+    fn seconds(&mut self, what: &str, time: f64, beats: RangeInclusive<u32>) {
+        let (least, most) = (f64::from(*beats.start()), f64::from(*beats.end()));
+        let (least, most) = (least * BEAT - EARLY, most * (BEAT + LATE_BEAT) + LATE);
+        let right = (least..=most).contains(&time);
         let verdict = if right { "" } else { "  <-- WRONG" };
-        println!("mixed: {}: {what}: {time:.2} s, allowed {least} to {most}{verdict}", self.world);
+        let judged = format!("{what}: {time:.2} s, allowed {least:.1} to {most:.1}");
+        println!("mixed: {}: {judged}{verdict}", self.world);
         if !right {
-            self.wrong.push(format!("{what}: {time:.2} s"));
+            self.wrong.push(judged);
         }
     }
 
