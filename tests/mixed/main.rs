@@ -46,6 +46,11 @@ fn main() -> ExitCode {
     }
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let chosen = |name: &str| words.iter().all(|word| name.contains(word));
+    let worlds: Vec<_> = WORLDS.into_iter().filter(|(name, _)| chosen(name)).collect();
+    if worlds.is_empty() {
+        println!("mixed: no world chosen");
+        return ExitCode::SUCCESS;
+    }
     let begin = Instant::now();
     // Once, not in each world.
     let uo2cb = match program::uo2cb() {
@@ -55,9 +60,8 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let running: Vec<_> = WORLDS
+    let running: Vec<_> = worlds
         .into_iter()
-        .filter(|(name, _)| chosen(name))
         .map(|(name, run)| {
             let uo2cb = uo2cb.clone();
             (name, thread::spawn(move || run(name, &uo2cb)))
