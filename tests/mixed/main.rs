@@ -96,5 +96,8 @@ fn can_run() -> std::result::Result<(), String> {
     if !Path::new("/dev/net/tun").exists() {
         return Err("there is no /dev/net/tun".into());
     }
-    uo2cb::mountpoint::may_mount(false).map_err(|error| error.to_string())
+    uo2cb::mountpoint::may_mount(false).map_err(|error| error.to_string())?;
+    // In a thread that ends there: where containers are strict, root may not do this either.
+    let entered = thread::spawn(network::enter).join();
+    entered.map_err(|_| "networks: panicked")?.map_err(|error| error.to_string())
 }
