@@ -30,8 +30,6 @@ pub(crate) fn run(
     let mut ours = world.start_ours(DEAD_THRESHOLD)?;
 
     start(&mut world, &mut ours, &mut peer, ours_first)?;
-    world.both_list_both(&mut ours, &mut peer)?;
-    world.dump_is_what_the_kernel_reads(&mut peer)?;
     steady(&mut world, &mut ours, &mut peer)?;
 
     // The first to have started leaves by rmdir, the second one's daemon is ended: the same for those who look on.
@@ -125,11 +123,13 @@ fn start(world: &mut World, ours: &mut Ours, peer: &mut Peer, ours_first: bool) 
     Ok(())
 }
 
-/// A minute in which nothing happens.
+/// A minute in which nothing happens but looks from outside.
 fn steady(world: &mut World, ours: &mut Ours, peer: &mut Peer) -> Result<(), Error> {
     let before = [history(&ours.events()?), history(&peer.events()?)];
     let generations = [world.generation(0)?, world.generation(1)?];
     let until = Instant::now() + STEADY;
+    world.both_list_both(ours, peer)?;
+    world.dump_is_what_the_kernel_reads(peer)?;
     while Instant::now() < until {
         std::thread::sleep(Duration::from_secs(4).min(until.saturating_duration_since(Instant::now())));
         world.both_list_both(ours, peer)?;
