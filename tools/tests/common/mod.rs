@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, dead_code, unreachable_pub, missing_docs)]
 
 use std::fs::{self, Permissions};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -13,11 +13,22 @@ use tempfile::TempDir;
 
 pub const SOON: Duration = Duration::from_secs(20);
 
+/// Says what was not tested here, and why: on standard error, which nobody sees of a test that passes, and as a line of
+/// the file that `UO2CB_NOT_RUN` names, which `tests/run` prints at its end.
+pub fn not_run(what: &str) {
+    eprintln!("not run: {what}");
+    if let Some(path) = std::env::var_os("UO2CB_NOT_RUN") {
+        // In one write, as others append at the same time.
+        let mut list = fs::File::options().append(true).create(true).open(path).unwrap();
+        list.write_all(format!("{what}\n").as_bytes()).unwrap();
+    }
+}
+
 /// Whether this machine can mount at all; says so where not.
 pub fn can_mount() -> bool {
     let able = uo2cb::mountpoint::may_mount(false);
     if let Err(why) = &able {
-        eprintln!("not tested here: {why}");
+        not_run(&format!("tests of the command with mounts: {why}"));
     }
     able.is_ok()
 }
