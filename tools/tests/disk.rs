@@ -7,6 +7,8 @@
 mod common;
 #[path = "disk/demonstration.rs"]
 mod demonstration;
+#[path = "disk/fence.rs"]
+mod fence;
 #[path = "disk/global.rs"]
 mod global;
 
@@ -21,11 +23,13 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{World, can_mount, kill, text, until};
+use common::{World, can_mount, kill, not_run, text, until};
 use uo2cb::core::heartbeat::disk::Block;
 use uo2cb::{Node, mountpoint};
 
 const REGION: &str = "cluster/c/heartbeat/R";
+/// How late anything may be on a busy machine, in seconds: less than a beat, for one more would be wrong.
+const LATE: f64 = 1.7;
 
 /// A daemon with nodes n0 to n2 configured, of which `own` is its own.
 struct Daemon {
@@ -38,7 +42,8 @@ impl Daemon {
         let world = World::new();
         let mut child = world.command();
         child.args(["mount", "config", "--foreground", "--log", "log"]).args(options);
-        let child = child.stderr(Stdio::null()).spawn().unwrap();
+        let err = File::create(world.folder.path().join("err")).unwrap();
+        let child = child.stderr(err).spawn().unwrap();
         until("mounted", || mountpoint::ours(&world.mount) && world.at("cluster").exists());
         let daemon = Self { world, child };
         fs::create_dir(daemon.at("cluster/c")).unwrap();
@@ -89,7 +94,16 @@ impl Daemon {
     fn shell(&self, disk: &Path, script: &str) -> Child {
         let script =
             format!("exec 7<>'{}'; echo 7 > '{}'; {script}", disk.display(), self.file("dev").display());
-        Command::new("sh").args(["-c", &script]).stderr(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap()
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &script]).stderr(Stdio::null()).stdout(Stdio::piped());
+        // What runs in the background ignores it, and so does all that it starts.
+        let interruptible = || {
+            // SAFETY: allowed between fork and exec, and takes no pointers.
+            unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) };
+            Ok(())
+        };
+        // SAFETY: it does nothing that another thread's lock could be in the way of.
+        unsafe { shell.pre_exec(interruptible) }.spawn().unwrap()
     }
 
     /// Numbers of the nodes that are up.
@@ -103,6 +117,11 @@ impl Daemon {
     fn until_up(&self, nodes: &[u64]) -> Instant {
         until(&format!("up are {nodes:?}"), || self.up() == nodes);
         Instant::now()
+    }
+
+    /// Its last line, once it has ended: in the log it may be missing, for which a fence does not wait long.
+    fn last_words(&self) -> String {
+        fs::read_to_string(self.world.folder.path().join("err")).unwrap()
     }
 
     fn exit_status(&mut self) -> Option<i32> {
@@ -149,11 +168,15 @@ impl Drop for Disk {
     }
 }
 
+/// It took so many seconds, or on a busy machine up to `late` more.
 #[track_caller]
-fn about(what: &str, took: Duration, expected: f64, tolerance: f64) {
+fn about(what: &str, took: Duration, expected: f64, late: f64) {
     let took = took.as_secs_f64();
     println!("{what}: {took:.2} s");
-    assert!((took - expected).abs() <= tolerance, "{what}: {took:.2} s, not {expected} +- {tolerance}");
+    assert!(
+        (expected - 0.3..=expected + late).contains(&took),
+        "{what}: {took:.2} s, not {expected} and up to {late} more"
+    );
 }
 
 /// Kernels from 6.2 on let a write to a file of FUSE go on beside another one.
@@ -190,7 +213,7 @@ fn starts_take_their_time() {
             daemon.region();
             let (result, took) = daemon.start(&disk.0);
             assert_eq!(result, Ok(()));
-            about("zeroed slot", took, 8.1, 0.3);
+            about("zeroed slot", took, 8.0, LATE);
             assert_eq!(
                 fs::read_to_string(daemon.file("dev")).unwrap().trim(),
                 disk.0.file_name().unwrap().to_str().unwrap()
@@ -205,7 +228,7 @@ fn starts_take_their_time() {
             daemon.region();
             let (result, took) = daemon.start(&disk.0);
             assert_eq!(result, Ok(()));
-            about("old slot", took, 6.05, 0.3);
+            about("old slot", took, 6.0, LATE);
             assert_ne!(disk.slot(0).generation, 0);
         }),
         ("global, in memory", || {
@@ -216,7 +239,7 @@ fn starts_take_their_time() {
             daemon.region();
             let (result, took) = daemon.start(&disk.0);
             assert_eq!(result, Ok(()));
-            about("global", took, 12.1, 0.3);
+            about("global", took, 12.0, LATE);
         }),
         ("in process", || {
             let disk = Disk::new("process");
@@ -264,11 +287,12 @@ fn daemons_on_one_disk_see_each_other() {
             kill(killed.child.id().try_into().unwrap(), libc::SIGKILL);
             drop(killed);
             let seen = daemons[0].until_up(&[0, 1]);
-            about("killed", seen - begin, 8.0, 2.2);
+            // Four equal samples. The last block was up to a beat old, and seen up to a beat after it was written.
+            about("killed", seen - begin, 6.0, 4.0 + LATE);
             let begin = Instant::now();
             drop(daemons.pop());
             let seen = daemons[0].until_up(&[0]);
-            about("left", seen - begin, 1.1, 1.3);
+            about("left", seen - begin, 0.0, 2.0 + LATE);
         }),
     ]);
 }
@@ -285,7 +309,8 @@ fn a_waiting_start_can_be_given_up() {
                 let begin = Instant::now();
                 kill(shell.id().try_into().unwrap(), signal);
                 assert_eq!(shell.wait().unwrap().signal(), Some(signal));
-                assert!(begin.elapsed() < Duration::from_millis(200), "{:?}", begin.elapsed());
+                // Not only when the region is steady.
+                assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
                 for file in ["dev", "pid"] {
                     assert_eq!(fs::read_to_string(daemon.file(file)).unwrap(), "");
                 }
@@ -317,33 +342,10 @@ fn a_waiting_start_can_be_given_up() {
 
 #[test]
 fn a_node_that_cannot_write_goes() {
-    fn fenced(name: &str, fault: &str) {
-        let disk = Disk::new(name);
-        let mut daemon = Daemon::new(0, 3, &["--fault", fault]);
-        daemon.region();
-        assert_eq!(daemon.start(&disk.0).0, Ok(()));
-        // The last good beat is the one that made it steady.
-        let begin = Instant::now();
-        assert_eq!(daemon.exit_status(), Some(uo2cb::CRASH_STATUS));
-        about(name, begin.elapsed(), 4.0, 0.5);
-        assert!(!mountpoint::ours(&daemon.world.mount));
-        let log = fs::read_to_string(daemon.world.folder.path().join("log")).unwrap();
-        assert!(log.contains("fenced: no good beat of region R"), "{log}");
-        assert_ne!(disk.slot(0).generation, 0, "stopped uncleanly");
-    }
     side_by_side(&[
-        ("errors", || fenced("errors", "eio=write@9s..")),
-        ("hang", || fenced("hang", "hang@9s..")),
-        ("hung end", || {
-            let disk = Disk::new("end");
-            let daemon = Daemon::new(0, 31, &["--fault", "hang@9s.."]);
-            daemon.region();
-            assert_eq!(daemon.start(&disk.0).0, Ok(()));
-            thread::sleep(Duration::from_secs(3));
-            let begin = Instant::now();
-            drop(daemon);
-            about("hung end", begin.elapsed(), 3.5, 1.0);
-        }),
+        ("errors", || fence::fenced("errors", "eio=write@11s..")),
+        ("hang", || fence::fenced("hang", "hang@11s..")),
+        ("hung end", fence::hung_end),
         ("global, two of four, errors", || global::two_of_four("errors", "eio")),
         ("global, two of four, hang", || global::two_of_four("hangs", "hang")),
         ("global, two of four missing", global::two_of_four_missing),
@@ -382,7 +384,7 @@ fn what_will_not_do_for_a_disk() {
             daemon.region();
             let (result, took) = daemon.start(&disk.0);
             assert_eq!(result, Err(libc::EIO));
-            about("no writes", took, 16.1, 0.4);
+            about("no writes", took, 16.0, LATE);
         }),
     ]);
 }
@@ -391,7 +393,11 @@ fn what_will_not_do_for_a_disk() {
 #[test]
 fn an_ordinary_user_needs_no_rights() {
     const NOBODY: u32 = 65_534;
-    if !can_mount() || !rustix::process::geteuid().is_root() {
+    if !can_mount() {
+        return;
+    }
+    if !rustix::process::geteuid().is_root() {
+        not_run("mounts by an ordinary user: becoming that user needs root");
         return;
     }
     let world = World::new();
@@ -405,7 +411,7 @@ fn an_ordinary_user_needs_no_rights() {
         shell.env("UO2CB_RUNTIME_DIR", world.run_dir()).stdin(Stdio::null()).output().unwrap()
     };
     if !run("exec test -x \"$1\" -a -w /dev/fuse && fusermount3 -V").status.success() {
-        eprintln!("not tested here: an ordinary user cannot mount, or not run the command");
+        not_run("mounts by an ordinary user: that user cannot mount, or not run the command");
         return;
     }
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();

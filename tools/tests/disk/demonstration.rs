@@ -14,10 +14,10 @@ pub(super) fn ends_well() {
         time.unwrap_or_else(|| panic!("no time after {step}: {out}")).0.parse().unwrap()
     };
     let first = |words: &str| out.find(words).unwrap_or_else(|| panic!("{words}: {out}"));
-    // Steady after 8.1 s; dead after 4 equal samples, the last change seen up to one beat before; left at the
-    // next beat.
+    // Steady after 8.1 s; dead after 4 equal samples, where the last block was up to a beat old at the kill, and seen
+    // up to a beat after it was written; left at the next beat. On a busy machine all that is late.
     assert!((8.0..12.5).contains(&after("$ wait $starts")), "{out}");
-    assert!((7.5..10.5).contains(&after("$ kill -9 ")), "{out}");
+    assert!((6.0..14.0).contains(&after("$ kill -9 ")), "{out}");
     let left = &out[first("$ uo2cb umount beta")..first("\n# and all back")];
     assert!(left.contains("beta (1) down, stopped") && left.contains("1     left"), "{left}");
     for words in ["gamma is killed", "gamma (2) down, silent", "nothing is left behind"] {
