@@ -1,6 +1,7 @@
 //! A whole life of two nodes: start, steady beats, clean leave of either, death of either.
 
 use std::path::Path;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use uo2cb_tests::guest::Error;
@@ -26,10 +27,7 @@ pub(crate) fn run(
 ) -> Result<Vec<String>, Error> {
     let Cluster { ours: our_num, theirs: their_num } = cluster;
     let mut world = World::new(name, uo2cb, cluster)?;
-    let mut peer = world.boot(DEAD_THRESHOLD)?;
-    let mut ours = world.start_ours(DEAD_THRESHOLD)?;
-
-    start(&mut world, &mut ours, &mut peer, ours_first)?;
+    let (mut ours, mut peer) = start(&mut world, ours_first)?;
     steady(&mut world, &mut ours, &mut peer)?;
 
     // The first to have started leaves by rmdir, the second one's daemon is ended: the same for those who look on.
@@ -81,7 +79,7 @@ pub(crate) fn run(
         if Instant::now() > read {
             return Err("our slot does not become silent".to_owned().into());
         }
-        std::thread::sleep(LOOK);
+        thread::sleep(LOOK);
     }
     world.figures.same("our generation then", &world.generation(our_num)?, &new);
     let mut ours = world.start_ours(DEAD_THRESHOLD)?;
@@ -110,9 +108,19 @@ pub(crate) fn run(
 }
 
 /// Both start, one after the other.
-fn start(world: &mut World, ours: &mut Ours, peer: &mut Peer, ours_first: bool) -> Result<(), Error> {
+fn start(world: &mut World, ours_first: bool) -> Result<(Ours, Peer), Error> {
     let Cluster { ours: our_num, theirs: their_num } = world.cluster;
-    let (_, took) = if ours_first { ours.join(&world.image)? } else { peer.join()? };
+    let mut ours = world.start_ours(DEAD_THRESHOLD)?;
+    // If ours is the first, it starts while the guest waits for its turn to boot, and boots.
+    let (mut peer, took) = thread::scope(|scope| {
+        let joining = ours_first.then(|| scope.spawn(|| ours.join(&world.image)));
+        let mut peer = world.boot(DEAD_THRESHOLD)?;
+        let (_, took) = match joining {
+            Some(joining) => joining.join().map_err(|_| "ours: panicked".to_owned())?,
+            None => peer.join(),
+        }?;
+        Ok::<_, Error>((peer, took))
+    })?;
     world.figures.time("starts first, steady after", took, 4..=4);
     let told = if ours_first { ours.so_far()? } else { peer.so_far()? };
     let (begin, took) = if ours_first { peer.join()? } else { ours.join(&world.image)? };
@@ -120,7 +128,7 @@ fn start(world: &mut World, ours: &mut Ours, peer: &mut Peer, ours_first: bool) 
     let seen = if ours_first { ours.until(their_num, true, told)? } else { peer.until(our_num, true, told)? };
     // Two changes: those of the first block and of the one after it, each within a beat.
     world.figures.between("starts second, seen by the first after", begin, seen, 1..=3);
-    Ok(())
+    Ok((ours, peer))
 }
 
 /// A minute in which nothing happens but looks from outside.
@@ -131,7 +139,7 @@ fn steady(world: &mut World, ours: &mut Ours, peer: &mut Peer) -> Result<(), Err
     world.both_list_both(ours, peer)?;
     world.dump_is_what_the_kernel_reads(peer)?;
     while Instant::now() < until {
-        std::thread::sleep(Duration::from_secs(4).min(until.saturating_duration_since(Instant::now())));
+        thread::sleep(Duration::from_secs(4).min(until.saturating_duration_since(Instant::now())));
         world.both_list_both(ours, peer)?;
         for (node, generation) in (0..).zip(&generations) {
             let slot = world.slot(node)?;
