@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 pub(crate) const BEAT: f64 = 2.0;
 /// By how much anything may be late on a loaded machine, in seconds, and by how much each beat of it. Nothing may be
 /// early: who declares a node dead too soon does harm, who does it late does not.
-pub(crate) const LATE: f64 = 1.5;
+pub(crate) const LATE: f64 = 4.0;
 const LATE_BEAT: f64 = 0.2;
 /// Beats begin two seconds apart at least, but the slots are judged when they have been read, which takes its time on
 /// a loaded machine; and the guest's clock is not known exactly. In seconds.
