@@ -244,9 +244,9 @@ impl Uring {
             result.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
             self.enabled = true;
         }
-        let gather = wait && self.gathers && self.flying > 1;
-        let (want, time) = if gather { (self.flying, GATHER) } else { (usize::from(wait), 0) };
+        let mut gather = wait && self.gathers && self.flying > 1;
         loop {
+            let (want, time) = if gather { (self.flying, GATHER) } else { (usize::from(wait), 0) };
             let ring = &mut self.ring.0;
             let left = until.map(|until| Timespec::from(until.saturating_duration_since(Instant::now())));
             let args = SubmitArgs::new().min_wait_usec(time);
@@ -259,6 +259,15 @@ impl Uring {
                 // An entry that the kernel refused ends a batch early, before the wait.
                 Ok(count) if count > 0 && !ring.submission().is_empty() => {}
                 Ok(_) => return Ok(()),
+                // Nothing ended in that time, and without `until` the kernel does not wait any longer.
+                Err(error)
+                    if gather
+                        && until.is_none()
+                        && error.raw_os_error() == Some(libc::ETIME)
+                        && ring.completion().is_empty() =>
+                {
+                    gather = false;
+                }
                 Err(error) => match Errno::from_io_error(&error).unwrap_or(Errno::IO) {
                     // Time is up, a signal; no memory for requests or too many completions: again later.
                     Errno::TIME | Errno::INTR | Errno::AGAIN | Errno::BUSY => return Ok(()),

@@ -9,6 +9,8 @@ use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{file_disk, run, run_all};
@@ -88,6 +90,39 @@ fn hung_reads_delay_no_other_disk() {
     let mut ended = run_all(&mut queue, 100);
     ended.sort_by_key(|ended| ended.tag);
     assert!(ended.iter().enumerate().all(|(tag, ended)| ended.tag == tag as u64 && ended.bytes == [5; 512]));
+}
+
+/// Hung disks must not keep a processor busy.
+#[test]
+fn a_wait_for_hung_disks_ends_when_somebody_rings() {
+    let Some(mut queue) = ring() else { return };
+    let mut ends = Vec::new();
+    for tag in 0..3 {
+        let (device, end) = Hung::new();
+        let disk = queue.add(device, ROOM).unwrap();
+        queue.read(disk, tag, 0, 512).unwrap();
+        ends.push(end);
+    }
+    let rung = AtomicBool::new(false);
+    let waker = queue.waker();
+    let mut waits = 0;
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            // Long enough for a wait that ends by itself to be seen to.
+            thread::sleep(Duration::from_millis(200));
+            rung.store(true, Ordering::Relaxed);
+            waker.wake();
+        });
+        while !rung.load(Ordering::Relaxed) {
+            assert_eq!(queue.complete(None, &mut |_| {}), Ok(0));
+            waits += 1;
+        }
+    });
+    assert!(waits < 10, "{waits} waits");
+    for end in &mut ends {
+        end.write_all(&[5; 512]).unwrap();
+    }
+    run_all(&mut queue, 3);
 }
 
 #[test]
