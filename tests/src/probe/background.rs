@@ -162,6 +162,18 @@ pub(super) fn end_with_list() -> std::io::Result<()> {
     Ok(set_parent_process_death_signal(Some(Signal::KILL))?)
 }
 
+/// INT and its like end this process, also where whoever started the tests ignores them (as a shell does for what it
+/// starts in the background).
+pub(super) fn mind_signals() -> std::io::Result<()> {
+    for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM] {
+        // SAFETY: takes no pointers; the default handler is always there.
+        if unsafe { libc::signal(signal, libc::SIG_DFL) } == libc::SIG_ERR {
+            return Err(std::io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
 /// USR1 ends a system call of this process that waits, and not the process.
 pub(super) fn catch_signal() -> std::io::Result<()> {
     extern "C" fn nothing(_: libc::c_int) {}

@@ -134,6 +134,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
         [flag, root] if flag == "--clean" => clean::clean(root.as_ref()),
         [flag, rest @ ..] if flag == "--one" => Places::parse(rest).and_then(|places| {
             background::end_with_list()?;
+            background::mind_signals()?;
             background::catch_signal()?;
             run(places)
         }),
