@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use crate::debugfs;
 use crate::error::Refusal;
 use crate::event::Action;
-use crate::heartbeat::{FenceReason, Heartbeat, Method, NodeName, Surroundings, Want};
+use crate::heartbeat::{FenceReason, Heartbeat, Method, NodeName, REGION_NAME_MAX, Surroundings, Want};
 use crate::ids::{Caller, ItemId, RequestId};
 use crate::logmask::LogMask;
 use crate::name::Name;
@@ -199,7 +199,10 @@ impl Subsystem for Stack {
             return Ok(Made::plain(&NODE));
         }
         let region = self.method(cx.asked(), |method, at| {
-            method.make_region(at, id, name)?;
+            if name.as_bytes().len() > REGION_NAME_MAX {
+                return Err(Refusal::RegionNameTooLong);
+            }
+            method.make_region(at, id)?;
             Ok(method.region())
         })?;
         self.heartbeat.region_made(id, name);

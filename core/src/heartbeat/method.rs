@@ -116,7 +116,7 @@ pub trait Method: Debug + Send {
     fn region(&self) -> &'static Kind;
 
     /// mkdir of a region; refusing is all that is to be done when it cannot be.
-    fn make_region(&mut self, at: Surroundings<'_>, region: ItemId, name: &Name) -> Result<(), Refusal>;
+    fn make_region(&mut self, at: Surroundings<'_>, region: ItemId) -> Result<(), Refusal>;
 
     /// rmdir of a region. It is still in the layer's list.
     fn drop_region(&mut self, at: Surroundings<'_>, region: ItemId);

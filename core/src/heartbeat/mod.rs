@@ -30,7 +30,7 @@ use crate::text::chomp;
 use crate::time::Instant;
 
 /// Longest name of a region, in bytes (`O2HB_MAX_REGION_NAME_LEN`).
-const REGION_NAME_MAX: usize = 32;
+pub(crate) const REGION_NAME_MAX: usize = 32;
 
 /// The registry of methods, and what they share.
 #[derive(Debug, Default)]

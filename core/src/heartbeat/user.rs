@@ -9,7 +9,6 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::REGION_NAME_MAX;
 use super::event::{Cause, Edge, NodeName};
 use super::method::{Method, Surroundings};
 use crate::error::Refusal;
@@ -39,10 +38,7 @@ impl Method for User {
         &REGION
     }
 
-    fn make_region(&mut self, _: Surroundings<'_>, region: ItemId, name: &Name) -> Result<(), Refusal> {
-        if name.as_bytes().len() > REGION_NAME_MAX {
-            return Err(Refusal::RegionNameTooLong);
-        }
+    fn make_region(&mut self, _: Surroundings<'_>, region: ItemId) -> Result<(), Refusal> {
         self.regions.insert(region, BTreeMap::new());
         Ok(())
     }

@@ -23,7 +23,6 @@ pub use self::live::{RegionSet, RegionSets};
 use self::region::{Phase, Region, Run};
 use self::shared::{Env, Shared};
 pub use self::slot::{Left, Own, Slot, Verdict};
-use super::REGION_NAME_MAX;
 use super::event::NodeName;
 use super::method::{DiskNote, DiskResult, Method, Surroundings, Want};
 use crate::error::Refusal;
@@ -164,10 +163,7 @@ impl Method for Disk {
         &REGION
     }
 
-    fn make_region(&mut self, _: Surroundings<'_>, region: ItemId, name: &Name) -> Result<(), Refusal> {
-        if name.as_bytes().len() > REGION_NAME_MAX {
-            return Err(Refusal::RegionNameTooLong);
-        }
+    fn make_region(&mut self, _: Surroundings<'_>, region: ItemId) -> Result<(), Refusal> {
         let num = if self.shared.global() { self.free_number().ok_or(Refusal::TooManyRegions)? } else { 0 };
         self.regions.insert(region, Region { num, ..Region::default() });
         Ok(())
