@@ -21,9 +21,10 @@ const MAX_DISKS: usize = 1000;
 const ENTRIES: u32 = 2048;
 /// Threads of the kernel for requests that it can only run by blocking: enough for every disk to hang.
 const WORKERS: u32 = 1024;
-/// While several requests are in flight, a wait goes on for so many microseconds to end with more than one of
-/// them. To wake up for each costs more than the requests; beats are seconds apart.
-const GATHER: u32 = 500;
+/// While several requests are in flight, a wait goes on for so many microseconds for each of them, up to a most, to
+/// end with more than one. To wake up for each costs more than the requests; beats are seconds apart.
+const GATHER_EACH: u32 = 15;
+const GATHER_MOST: u32 = 3000;
 /// Marks the completion that the bell causes.
 const BELL: u64 = u64::MAX;
 
@@ -33,8 +34,8 @@ const BELL: u64 = u64::MAX;
 /// The kernel ties requests to the thread that submits them, and cancels some when it ends: let the thread
 /// that uses the queue live as long as the queue. Only the first thread that submits can submit.
 ///
-/// A wait ends up to half a millisecond after the first request has ended or somebody has rung, unless it is the
-/// only one in flight: however many hang.
+/// A wait ends up to three milliseconds after the first request has ended or somebody has rung, sooner with few in
+/// flight and at once with one: however many hang.
 #[derive(Debug)]
 pub struct Uring {
     ring: Ring,
@@ -49,7 +50,7 @@ pub struct Uring {
     disks: Vec<Slot>,
     /// Requests in flight.
     flying: usize,
-    /// Can waits [gather](GATHER)? Then the ring works for one thread only.
+    /// Can waits [gather](GATHER_EACH)? Then the ring works for one thread only.
     gathers: bool,
     /// Has it got that thread?
     enabled: bool,
@@ -237,6 +238,11 @@ impl Uring {
         }
     }
 
+    /// How many microseconds a wait goes on after the first request has ended.
+    fn gathering(&self) -> u32 {
+        (self.flying as u32).saturating_mul(GATHER_EACH).min(GATHER_MOST)
+    }
+
     /// Submits what has been noted, and if it is to `wait`, waits for a completion but not beyond `until`.
     fn enter(&mut self, wait: bool, until: Option<Instant>) -> Result<(), Errno> {
         if !self.enabled {
@@ -246,7 +252,7 @@ impl Uring {
         }
         let mut gather = wait && self.gathers && self.flying > 1;
         loop {
-            let (want, time) = if gather { (self.flying, GATHER) } else { (usize::from(wait), 0) };
+            let (want, time) = if gather { (self.flying, self.gathering()) } else { (usize::from(wait), 0) };
             let ring = &mut self.ring.0;
             let left = until.map(|until| Timespec::from(until.saturating_duration_since(Instant::now())));
             let args = SubmitArgs::new().min_wait_usec(time);
