@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use self::loops::{Bare, SLOT, cpu, judge, sleep_until, thread_per_disk};
+use self::loops::{Bare, Phases, SLOT, cpu, judge, sleep_until, thread_per_disk};
 use uo2cb_blockio::{DirectFile, DiskKey, Op, Queue, Room, Threads, Uring};
 
 const DISKS: usize = 200;
@@ -85,15 +85,16 @@ fn main() {
         cpu() - before
     };
     type Way<'a> = (&'a str, usize, Box<dyn Fn() -> Duration + 'a>);
-    let ways: [Way<'_>; 6] = [
+    let ways: [Way<'_>; 7] = [
         ("bare io_uring loop", SLOTS, Box::new(|| rounds(&mut || bare.lock().unwrap().beat(SLOTS)))),
         ("Uring", SLOTS, Box::new(|| rounds(&mut || ring.lock().unwrap().beat(SLOTS)))),
         ("Uring", FEW, Box::new(|| rounds(&mut || ring.lock().unwrap().beat(FEW)))),
         ("Threads", SLOTS, Box::new(|| rounds(&mut || threads.lock().unwrap().beat(SLOTS)))),
         ("Threads", FEW, Box::new(|| rounds(&mut || threads.lock().unwrap().beat(FEW)))),
-        ("thread per disk", SLOTS, Box::new(|| thread_per_disk(&paths, PERIOD, ROUNDS, SLOTS))),
+        ("thread per disk", SLOTS, Box::new(|| thread_per_disk(&paths, Phases::Own, PERIOD, ROUNDS, SLOTS))),
+        ("all at once", SLOTS, Box::new(|| thread_per_disk(&paths, Phases::Common, PERIOD, ROUNDS, SLOTS))),
     ];
-    let mut best = [Duration::MAX; 6];
+    let mut best = [Duration::MAX; 7];
     for _ in 0..TURNS {
         for (best, (_, _, run)) in best.iter_mut().zip(&ways) {
             *best = run().min(*best);

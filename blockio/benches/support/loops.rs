@@ -1,4 +1,5 @@
-//! What the beats of the stack are compared with: the least that can be done on io_uring, and a thread for every disk.
+//! What the beats of the stack are compared with: the least that can be done on io_uring, and a thread
+//! for every disk.
 
 use std::fs::File;
 use std::hint::black_box;
@@ -132,18 +133,34 @@ impl Bare {
     }
 }
 
-/// A thread for every disk, all beating at once.
-pub(crate) fn thread_per_disk(paths: &[PathBuf], period: Duration, rounds: usize, slots: usize) -> Duration {
+/// How the threads of [`thread_per_disk`] beat.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phases {
+    /// Each at a time of its own, as the kernel's, which count from when their region was started.
+    Own,
+    /// All at the same moment, so that each finds caches and disk awake: better than it can be.
+    Common,
+}
+
+/// A thread for every disk. The CPU time of all.
+pub(crate) fn thread_per_disk(
+    paths: &[PathBuf],
+    phases: Phases,
+    period: Duration,
+    rounds: usize,
+    slots: usize,
+) -> Duration {
+    let apart = if phases == Phases::Own { period / paths.len() as u32 } else { Duration::ZERO };
     let start = Barrier::new(paths.len() + 1);
     let end = Barrier::new(paths.len() + 1);
     thread::scope(|scope| {
-        for path in paths {
+        for (number, path) in paths.iter().enumerate() {
             let (start, end) = (&start, &end);
             scope.spawn(move || {
                 let file = direct(path);
                 let mut buffer = Aligned::new(256 * SLOT);
                 start.wait();
-                let started = Instant::now();
+                let started = Instant::now() + apart * number as u32;
                 for round in 0..rounds {
                     sleep_until(started, period, round);
                     file.read_exact_at(buffer.of(slots * SLOT), 0).unwrap();

@@ -1,6 +1,6 @@
 //! What a whole node costs that beats on many disks, and how late its beats are.
 //!
-//! `cargo bench -p uo2cb --bench beats` takes about eight minutes, on files in the folder for temporary files (for the
+//! `cargo bench -p uo2cb --bench beats` takes about fifteen minutes, on files in the folder for temporary files (for the
 //! costs) and in memory (for lateness, which is to be that of processors, not of a disk), or both in `BEATS_DIR`. With
 //! the word `cost` or `lateness` behind `--`, only one half. Everything that is measured is a process of its own, one
 //! after the other; only the two of the last table run side by side, so that both suffer from the same load
@@ -23,12 +23,15 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use self::loops::Phases;
 use self::watch::Watch;
 
 /// Between two beats.
 const PERIOD: Duration = Duration::from_secs(2);
-/// Beats of every disk that are counted, in the tables of costs.
-const BEATS: usize = 15;
+/// Beats of every disk that are counted in one turn of the table of costs, and its turns: the median of them is printed,
+/// as single ones differ by a half on machines that others use, too.
+const BEATS: usize = 10;
+const TURNS: usize = 3;
 /// How long beats are watched for the table of lateness, and nodes of each kind there.
 const LONG: Duration = Duration::from_secs(80);
 const LATE_NODES: usize = 8;
@@ -65,9 +68,10 @@ fn play(role: &str, folder: &Path) {
     match words[0] {
         "nodes" => node::many(folder, disks),
         "node" => node::one(&loops::files(folder, disks), slots),
-        "threads" => {
+        "threads" | "threads-at-once" => {
+            let phases = if words[0] == "threads" { Phases::Own } else { Phases::Common };
             let paths = loops::files(folder, disks);
-            report(loops::thread_per_disk(&paths, PERIOD, BEATS, slots), "");
+            report(loops::thread_per_disk(&paths, phases, PERIOD, BEATS, slots), "");
         }
         _ => {
             let mut bare = loops::Bare::new(&loops::files(folder, disks));
@@ -111,43 +115,49 @@ fn line(child: &mut Child) -> String {
     line
 }
 
+/// A row of the table of costs: its name, its role, and so many disks and slots.
+const ROWS: [(&str, &str, usize, usize); 6] = [
+    ("bare io_uring loop", "bare", 200, 255),
+    ("thread per disk", "threads", 200, 255),
+    ("  all at once", "threads-at-once", 200, 255),
+    ("uo2cb, a whole node", "node", 200, 255),
+    ("uo2cb, a whole node", "node", 200, 32),
+    ("uo2cb, a whole node", "node", 1000, 255),
+];
+
 fn costs() {
-    println!("{BEATS} beats of every disk, one each {PERIOD:?}: CPU time, and what of one core that is\n");
-    println!(
-        "{:<22} {:>5} {:>5} {:>12} {:>7} {:>7} {:>9}  mean period, threads",
-        "", "disks", "slots", "s/1000 beats", "x bare", "x per", "% of core"
-    );
-    let (mut bare, mut threads) = (f64::NAN, f64::NAN);
-    for (kind, disks, slots) in [
-        ("bare", 200, 255),
-        ("threads", 200, 255),
-        ("node", 200, 255),
-        ("node", 200, 32),
-        ("node", 1000, 255),
-        ("node", 1000, 32),
-    ] {
-        let folder = fresh_folder(&std::env::temp_dir());
-        let mut child = start(&format!("{kind} {disks} {slots}"), folder.path(), &[]);
-        let line = line(&mut child);
-        assert!(child.wait().unwrap().success());
-        let (spent, more) = line.trim().split_once(' ').unwrap_or((line.trim(), ""));
-        let spent: f64 = spent.parse().unwrap();
-        let each = spent * 1000.0 / (BEATS * disks) as f64;
-        match kind {
-            "bare" => bare = each,
-            "threads" => threads = each,
-            _ => {}
+    let mut turns: [Vec<(f64, String)>; ROWS.len()] = Default::default();
+    for _ in 0..TURNS {
+        for ((_, kind, disks, slots), turns) in ROWS.iter().zip(&mut turns) {
+            let folder = fresh_folder(&std::env::temp_dir());
+            let mut child = start(&format!("{kind} {disks} {slots}"), folder.path(), &[]);
+            let line = line(&mut child);
+            assert!(child.wait().unwrap().success());
+            let (spent, more) = line.trim().split_once(' ').unwrap_or((line.trim(), ""));
+            turns.push((spent.parse().unwrap(), more.to_owned()));
         }
-        let name = match kind {
-            "bare" => "bare io_uring loop",
-            "threads" => "thread per disk",
-            _ => "uo2cb, a whole node",
-        };
+    }
+    println!(
+        "{BEATS} beats of every disk, one each {PERIOD:?}: CPU time, and what of one core that is; the median of"
+    );
+    println!("{TURNS} turns, with what is said of that one, and the cheapest and the dearest\n");
+    println!(
+        "{:<20} {:>5} {:>5} {:>12} {:>15} {:>6} {:>6} {:>6} {:>9}  mean period, threads",
+        "", "disks", "slots", "s/1000 beats", "", "x bare", "x per", "x all", "% of core"
+    );
+    for turns in &mut turns {
+        turns.sort_by(|(one, _), (other, _)| one.total_cmp(other));
+    }
+    let each = |row: usize, turn: usize| turns[row][turn].0 * 1000.0 / (BEATS * ROWS[row].2) as f64;
+    for (row, (name, _, disks, slots)) in ROWS.iter().enumerate() {
+        let median = each(row, TURNS / 2);
+        let (spent, more) = &turns[row][TURNS / 2];
+        let range = format!("{:.4} to {:.4}", each(row, 0), each(row, TURNS - 1));
+        let [bare, threads, at_once] = [0, 1, 2].map(|other| median / each(other, TURNS / 2));
         let share = 100.0 * spent / (BEATS as f64 * PERIOD.as_secs_f64());
         println!(
-            "{name:<22} {disks:>5} {slots:>5} {each:>12.4} {:>7.2} {:>7.2} {share:>9.2}  {more}",
-            each / bare,
-            each / threads
+            "{name:<20} {disks:>5} {slots:>5} {median:>12.4} {range:>15} {bare:>6.2} {threads:>6.2} {at_once:>6.2} \
+             {share:>9.2}  {more}"
         );
     }
     println!(
