@@ -162,13 +162,13 @@ impl Filesystem for Server {
 
 /// The mounted tree.
 pub(super) struct Served {
-    _session: BackgroundSession,
+    session: Option<BackgroundSession>,
     pub(super) resolver: Arc<OnceLock<Resolver>>,
     reports: Receiver<Report>,
     pub(super) mount: PathBuf,
     /// A directory outside the mount for the test's own use.
     pub(super) outside: PathBuf,
-    _home: tempfile::TempDir,
+    home: tempfile::TempDir,
 }
 
 impl Served {
@@ -197,7 +197,7 @@ impl Served {
         let id = MountId::of(&mount).expect("an identity");
         let made = Resolver::new(id).expect("a resolver");
         assert!(resolver.set(made).is_ok());
-        Self { _session: session, resolver, reports, mount, outside, _home: home }
+        Self { session: Some(session), resolver, reports, mount, outside, home }
     }
 
     /// The path of the link that callers try to make.
@@ -243,5 +243,18 @@ impl Served {
         // EDQUOT shows that it was our symlink that ended the command.
         assert!(text.contains("quota"), "{command:?}: {text}");
         report
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // Not joined: a name space that is still ending may keep the file system alive.
+        drop(self.session.take());
+        // What a test has mounted inside would keep the directory.
+        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        let points = mounts.lines().filter_map(|line| line.split(' ').nth(1));
+        for point in points.filter(|point| Path::new(point).starts_with(self.home.path())) {
+            let _ = Command::new("umount").arg("-l").arg(point).status();
+        }
     }
 }
