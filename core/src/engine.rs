@@ -10,7 +10,9 @@ use alloc::vec::Vec;
 
 use crate::error::{Errno, Refusal};
 use crate::event::{Action, Input, Reply, Subscribe, Up, View};
-use crate::heartbeat::{Disk, DiskResult, FenceReason, Method, NodeName, Scope, Step, Surroundings, User};
+use crate::heartbeat::{
+    Disk, DiskRequest, DiskResult, FenceReason, Method, NodeName, Scope, Step, Surroundings, User,
+};
 use crate::ids::{Caller, ConsumerId, ItemId, RequestId};
 use crate::note::Note;
 use crate::o2cb::{self, End, Stack, Waiting};
@@ -114,9 +116,7 @@ impl Engine {
                 self.method(now, |method, at| method.cancel(at, request));
             }
             Input::Listening { request, result } => self.listening(now, request, result),
-            Input::DiskOpened { disk, result } => self.disk(now, disk, DiskResult::Opened(result)),
-            Input::DiskRead { disk, op, result } => self.disk(now, disk, DiskResult::Read(op, result)),
-            Input::DiskWritten { disk, op, result } => self.disk(now, disk, DiskResult::Written(op, result)),
+            Input::Disk(disk, result) => self.disk(now, disk, result),
             Input::Subscribe(wish) => self.subscribe(now, &wish),
             Input::Unsubscribe(consumer) => self.unsubscribe(now, consumer),
             Input::Delivered { consumer, event } => {
@@ -295,7 +295,9 @@ impl Engine {
         self.actions = notes;
         self.actions.push_back(Action::Note(Note::Fence(reason.clone())));
         self.actions.push_back(Action::Fence { method, reason });
-        self.actions.extend(others.into_iter().filter(|action| !matches!(action, Action::WriteDisk { .. })));
+        self.actions.extend(
+            others.into_iter().filter(|action| !matches!(action, Action::Disk(_, DiskRequest::Write { .. }))),
+        );
     }
 
     fn show_region(&mut self, now: Now, id: ItemId, made: bool) {

@@ -4,9 +4,8 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::error::{Errno, Refusal};
-use crate::heartbeat::disk::Block;
-use crate::heartbeat::{DiskInfo, Edge, Event, FenceReason, NodeName};
-use crate::ids::{Caller, ConsumerId, ItemId, OpId, RequestId};
+use crate::heartbeat::{DiskRequest, DiskResult, Edge, Event, FenceReason, NodeName};
+use crate::ids::{Caller, ConsumerId, ItemId, RequestId};
 use crate::nodeman::{Address, FenceMethod};
 use crate::note::Note;
 use crate::tree::{Answer, Change, Op};
@@ -45,31 +44,8 @@ pub enum Input<'a> {
         /// Bound and listening, or why not.
         result: Result<(), Errno>,
     },
-    /// Result of [`Action::OpenDisk`]: one for each, also when its request was cancelled meanwhile.
-    DiskOpened {
-        /// Which.
-        disk: ItemId,
-        /// What it is, or why it will not do.
-        result: Result<DiskInfo, Refusal>,
-    },
-    /// Result of [`Action::ReadDisk`].
-    DiskRead {
-        /// Which.
-        disk: ItemId,
-        /// Name of the request.
-        op: OpId,
-        /// The slots; fewer bytes when the device ends before.
-        result: Result<&'a [u8], Errno>,
-    },
-    /// Result of [`Action::WriteDisk`].
-    DiskWritten {
-        /// Which.
-        disk: ItemId,
-        /// Name of the request.
-        op: OpId,
-        /// Whether the slot is on the device.
-        result: Result<(), Errno>,
-    },
+    /// Result of [`Action::Disk`], by the region's name.
+    Disk(ItemId, DiskResult<'a>),
     /// Register a consumer of heartbeat events. Answered by [`Action::Reply`] with [`Reply::Subscribed`].
     Subscribe(Subscribe<'a>),
     /// The consumer goes; its pins with it. Unknown ones are ignored.
@@ -145,48 +121,9 @@ pub enum Action {
     },
     /// Close the listening socket.
     StopListening,
-    /// Open descriptor `descriptor` of the caller as the device of a region, then hand in
-    /// [`Input::DiskOpened`]. The caller waits meanwhile.
-    OpenDisk {
-        /// The region that wants it: its name from now on.
-        disk: ItemId,
-        /// The write to `dev` that waits: to be given up by [`Input::Cancel`] when its caller is killed.
-        request: RequestId,
-        /// Whose descriptor.
-        caller: Caller,
-        /// Its number there.
-        descriptor: i32,
-        /// Size of a slot.
-        block_bytes: u32,
-        /// Where the region begins, in slots.
-        start_block: u64,
-        /// How many slots it has.
-        blocks: u32,
-    },
-    /// Read slots, then hand in [`Input::DiskRead`]. One request at a time goes to each disk.
-    ReadDisk {
-        /// Which.
-        disk: ItemId,
-        /// Name of the request.
-        op: OpId,
-        /// First slot.
-        first: u32,
-        /// How many.
-        count: u32,
-    },
-    /// Write a slot, then hand in [`Input::DiskWritten`].
-    WriteDisk {
-        /// Which.
-        disk: ItemId,
-        /// Name of the request.
-        op: OpId,
-        /// Which slot.
-        slot: u32,
-        /// What; [`Block::encode`] fills the slot.
-        block: Block,
-    },
-    /// Nothing more of this disk is wanted, not even the end of a request on its way.
-    CloseDisk(ItemId),
+    /// Do this with a region's disk, whose name is the region's, then hand in [`Input::Disk`]. A disk has one request at
+    /// a time.
+    Disk(ItemId, DiskRequest),
     /// This node must go, at once: nothing but lines for the log comes before it in what is polled with it.
     Fence {
         /// The word in `fence_method`.

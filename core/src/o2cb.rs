@@ -131,7 +131,7 @@ impl Stack {
 
     fn want(&mut self, want: Want) {
         match want {
-            Want::Act(action) => self.actions.push(action),
+            Want::Disk(disk, wanted) => self.actions.push(Action::Disk(disk, wanted)),
             Want::ModeSet(word) => self.note(Note::DiskMode(word)),
             Want::Note { region, device, note } => self.note(Note::Disk { region, device, note }),
             Want::FinishStore { request, result } => self.ends.push(End::Store(request, result)),

@@ -5,7 +5,7 @@ mod compare;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use uo2cb_core::heartbeat::DiskInfo;
+use uo2cb_core::heartbeat::{DiskInfo, DiskRequest, DiskResult};
 use uo2cb_core::tree::{Answer, Change, FileType, Object, Op as TreeOp, SetAttr};
 use uo2cb_core::{
     Action, Caller, Config, ConsumerId, Engine, Input, Instant, ItemId, Note, Now, Refusal, Reply, RequestId,
@@ -132,7 +132,7 @@ impl Run {
                             let disk = self.opening.get(&request.0).copied().unwrap_or(ItemId(u64::MAX));
                             let result =
                                 errno.map_or_else(|| Ok(unfit()), |errno| Err(Refusal::System(errno)));
-                            Input::DiskOpened { disk, result }
+                            Input::Disk(disk, DiskResult::Opened(result))
                         }
                     },
                 );
@@ -233,7 +233,7 @@ impl Run {
                     Some(Out::Listen { request: request.0, at: format!("{address}:{port}") })
                 }
                 Action::StopListening => Some(Out::StopListening),
-                Action::OpenDisk { disk, request, descriptor, .. } => {
+                Action::Disk(disk, DiskRequest::Open { request, descriptor, .. }) => {
                     self.opening.insert(request.0, disk);
                     Some(Out::OpenDisk { request: request.0, descriptor: descriptor as u64 })
                 }
@@ -241,8 +241,9 @@ impl Run {
                     Some(Out::Refused { call, path: text(&path), value, errno: refusal.errno() })
                 }
                 Action::Stopped => Some(Out::Stopped),
-                Action::ReadDisk { .. } | Action::WriteDisk { .. } | Action::Fence { .. } => None,
-                Action::CloseDisk(disk) => {
+                Action::Disk(_, DiskRequest::Read { .. } | DiskRequest::Write { .. })
+                | Action::Fence { .. } => None,
+                Action::Disk(disk, DiskRequest::Close) => {
                     let last = self.opening.iter().rev().find(|(_, opened)| **opened == disk);
                     Some(Out::CloseDisk(last.map_or(u64::MAX, |(request, _)| *request)))
                 }

@@ -5,12 +5,11 @@ use alloc::vec::Vec;
 use core::fmt::Debug;
 use core::time::Duration;
 
-use super::disk::RegionSets;
+use super::disk::{Block, RegionSets};
 use super::event::NodeName;
 use super::layer::Layer;
 pub use super::notes::{DiskNote, FenceReason};
 use crate::error::{Errno, Refusal};
-use crate::event::Action;
 use crate::ids::{Caller, ItemId, NodeNum, NodeSet, OpId, RequestId};
 use crate::name::Name;
 use crate::nodeman::NodeManager;
@@ -38,8 +37,8 @@ pub struct Surroundings<'a> {
 /// What a method asks of the rest of the stack.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Want {
-    /// Something that only the driver can do: a request to a disk.
-    Act(Action),
+    /// A request to a region's disk, for the driver.
+    Disk(ItemId, DiskRequest),
     /// End a store that waits.
     FinishStore {
         /// The store.
@@ -70,10 +69,51 @@ pub enum Want {
     ModeSet(&'static str),
 }
 
+/// What a region wants of its disk.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum DiskRequest {
+    /// Open descriptor `descriptor` of the caller. Ends with [`DiskResult::Opened`]; the caller waits meanwhile.
+    Open {
+        /// The write to `dev` that waits: to be given up by [`Input::Cancel`](crate::Input::Cancel) when its caller
+        /// is killed.
+        request: RequestId,
+        /// Whose descriptor.
+        caller: Caller,
+        /// Its number there.
+        descriptor: i32,
+        /// Size of a slot.
+        block_bytes: u32,
+        /// Where the region begins, in slots.
+        start_block: u64,
+        /// How many slots it has.
+        blocks: u32,
+    },
+    /// Read slots. Ends with [`DiskResult::Read`].
+    Read {
+        /// Name of the request.
+        op: OpId,
+        /// First slot.
+        first: u32,
+        /// How many.
+        count: u32,
+    },
+    /// Write a slot. Ends with [`DiskResult::Written`].
+    Write {
+        /// Name of the request.
+        op: OpId,
+        /// Which slot.
+        slot: u32,
+        /// What; [`Block::encode`] fills the slot.
+        block: Block,
+    },
+    /// Nothing more is wanted of it, not even the end of a request on its way.
+    Close,
+}
+
 /// How a request to a disk ended.
 #[derive(Clone, Debug)]
 pub enum DiskResult<'a> {
-    /// It is open, or not.
+    /// It is open, or why it will not do: one for each request to open, also when that was cancelled meanwhile.
     Opened(Result<DiskInfo, Refusal>),
     /// The slots that were asked for, or fewer when the device ends before.
     Read(OpId, Result<&'a [u8], Errno>),

@@ -21,7 +21,9 @@ pub use self::delivery::{Callback, Delivery, Scope, Step};
 pub use self::disk::Disk;
 pub use self::event::{Cause, Edge, Event, NodeName, RegionName};
 pub use self::layer::{Layer, Region};
-pub use self::method::{DiskInfo, DiskNote, DiskResult, FenceReason, Method, Surroundings, Want};
+pub use self::method::{
+    DiskInfo, DiskNote, DiskRequest, DiskResult, FenceReason, Method, Surroundings, Want,
+};
 pub use self::user::User;
 use crate::error::Refusal;
 use crate::ids::ItemId;

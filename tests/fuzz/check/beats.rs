@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use uo2cb_core::heartbeat::disk::Verdict;
-use uo2cb_core::heartbeat::{DiskNote, Edge, Event};
+use uo2cb_core::heartbeat::{DiskNote, DiskRequest, DiskResult, Edge, Event};
 use uo2cb_core::tree::Op;
 use uo2cb_core::{Action, ConsumerId, Errno, Input, ItemId, Note, OpId};
 
@@ -214,7 +214,7 @@ impl World {
             return;
         }
         match self.asked.remove(which % self.asked.len()) {
-            Action::OpenDisk { disk, .. } => {
+            Action::Disk(disk, DiskRequest::Open { .. }) => {
                 let region = self.region_of(disk);
                 self.opened += 1;
                 self.places[region].generation = self.opened;
@@ -222,9 +222,9 @@ impl World {
                     End::Failed => Err(uo2cb_core::Refusal::NotABlockDevice),
                     End::Done | End::Lied => Ok(info(self.opened)),
                 };
-                self.rig.input(Input::DiskOpened { disk, result });
+                self.rig.input(Input::Disk(disk, DiskResult::Opened(result)));
             }
-            Action::ReadDisk { disk, op, first, count } => {
+            Action::Disk(disk, DiskRequest::Read { op, first, count }) => {
                 let region = self.region_of(disk);
                 let whole = self.bytes[region];
                 let bytes = &whole[first as usize * SLOT..][..count as usize * SLOT];
@@ -233,9 +233,9 @@ impl World {
                 if end == End::Done {
                     self.sampled(region, bytes);
                 }
-                self.rig.input(Input::DiskRead { disk, op, result });
+                self.rig.input(Input::Disk(disk, DiskResult::Read(op, result)));
             }
-            Action::WriteDisk { disk, op, slot, block } => {
+            Action::Disk(disk, DiskRequest::Write { op, slot, block }) => {
                 let region = self.region_of(disk);
                 if end == End::Done {
                     block.encode(&mut self.bytes[region][slot as usize * SLOT..][..SLOT]);
@@ -290,7 +290,7 @@ impl World {
     fn written(&mut self, disk: ItemId, op: OpId, end: End) {
         let region = self.region_of(disk);
         let result = if end == End::Failed { Err(Errno::EIO) } else { Ok(()) };
-        self.rig.input(Input::DiskWritten { disk, op, result });
+        self.rig.input(Input::Disk(disk, DiskResult::Written(op, result)));
         let (steady, now) = (self.steady(region), self.rig.time);
         let place = &mut self.places[region];
         let deadline = place.issued + WRITE_TIMEOUT;
@@ -312,12 +312,12 @@ impl World {
                     let region = REGIONS.iter().position(|name| name.as_bytes() == region.as_bytes());
                     lines[region.expect("a region")] += 1;
                 }
-                Action::CloseDisk(disk) => {
+                Action::Disk(disk, DiskRequest::Close) => {
                     self.asked.retain(|asked| disk_of(asked) != Some(disk));
                     let region = self.region_of(disk);
                     self.stop(region);
                 }
-                Action::OpenDisk { .. } | Action::ReadDisk { .. } | Action::WriteDisk { .. } => {
+                Action::Disk(..) => {
                     assert!(!fence, "{action:?} behind a fence");
                     self.asked_for(&action);
                     self.asked.push(action);
@@ -355,17 +355,17 @@ impl World {
         let (now, seconds, region) = (self.rig.time, self.rig.seconds(), self.region_of(disk));
         let place = &mut self.places[region];
         match *action {
-            Action::ReadDisk { first, count, .. } if place.baseline => {
+            Action::Disk(_, DiskRequest::Read { first, count, .. }) if place.baseline => {
                 assert_eq!((first, count), (0, u32::from(NODES)), "slots of a beat");
                 place.counts = place.counted.is_none_or(|counted| now >= counted + PERIOD);
                 if place.counts {
                     place.counted = Some(now);
                 }
             }
-            Action::ReadDisk { first, count, .. } => {
+            Action::Disk(_, DiskRequest::Read { first, count, .. }) => {
                 assert_eq!((first, count), (0, SLOTS as u32), "baseline")
             }
-            Action::WriteDisk { slot, block, .. } => {
+            Action::Disk(_, DiskRequest::Write { slot, block, .. }) => {
                 let generation = if place.removed { 0 } else { place.generation };
                 assert_eq!((slot, block.node, block.seq), (0, 0, seconds), "the own block");
                 assert_eq!((block.generation, block.dead_ms), (generation, 6000), "the own block");
@@ -377,9 +377,7 @@ impl World {
 
 fn disk_of(action: &Action) -> Option<ItemId> {
     match action {
-        Action::OpenDisk { disk, .. } | Action::ReadDisk { disk, .. } | Action::WriteDisk { disk, .. } => {
-            Some(*disk)
-        }
+        Action::Disk(disk, _) => Some(*disk),
         _ => None,
     }
 }

@@ -1,7 +1,7 @@
 //! Carrying out what an engine wants, and what must hold of each action by itself.
 
 use uo2cb_core::heartbeat::disk::Block;
-use uo2cb_core::heartbeat::{Edge, Event};
+use uo2cb_core::heartbeat::{DiskRequest, Edge, Event};
 use uo2cb_core::{Action, ItemId, OpId};
 
 use super::MS;
@@ -20,13 +20,13 @@ impl World {
             Action::Listen { request, .. } => {
                 self.input(n, uo2cb_core::Input::Listening { request, result: Ok(()) }, Served::Nothing)
             }
-            Action::OpenDisk { disk, .. } => {
+            Action::Disk(disk, DiskRequest::Open { .. }) => {
                 let generation = self.nodes[n].rng.number() | 1;
                 let session = self.nodes[n].rng.number();
                 self.nodes[n].open.insert(disk, session);
                 self.fly(n, disk, OpId(0), Deed::Open(generation)).map(|_| ())
             }
-            Action::ReadDisk { disk, op, first, count } => {
+            Action::Disk(disk, DiskRequest::Read { op, first, count }) => {
                 let now = self.now;
                 let node = &mut self.nodes[n];
                 let inside = first + count <= node.blocks;
@@ -40,8 +40,10 @@ impl World {
                 let (first, count) = (first as usize, count as usize);
                 self.fly(n, disk, op, Deed::Read { first, count, found: None, stale: false }).map(|_| ())
             }
-            Action::WriteDisk { disk, op, slot, block } => self.write_slot(n, disk, op, slot, block),
-            Action::CloseDisk(disk) => {
+            Action::Disk(disk, DiskRequest::Write { op, slot, block }) => {
+                self.write_slot(n, disk, op, slot, block)
+            }
+            Action::Disk(disk, DiskRequest::Close) => {
                 self.nodes[n].open.remove(&disk);
                 Ok(())
             }

@@ -1,5 +1,6 @@
 //! What must hold after each step, and carrying out what an engine wants.
 
+use uo2cb_core::heartbeat::DiskRequest;
 use uo2cb_core::heartbeat::disk::Block;
 use uo2cb_core::{Action, NodeNum, Refusal, Reply, RequestId, View};
 
@@ -52,7 +53,8 @@ impl World {
         check(fences || !must, "a fence is not late", || format!("node {n} goes on after its deadline"))?;
         check(must || !fences, "a fence has a reason", || format!("node {n} fences before its deadline"))?;
         if fences {
-            let writes = actions.iter().any(|action| matches!(action, Action::WriteDisk { .. }));
+            let writes =
+                actions.iter().any(|action| matches!(action, Action::Disk(_, DiskRequest::Write { .. })));
             check(!writes, "who fences writes nothing", || format!("node {n}"))?;
             check(!self.plan.faults.is_empty(), "a quiet cluster stays quiet", || {
                 format!("node {n} fences")
@@ -136,7 +138,7 @@ impl World {
                 let Some(bytes) = bytes else { return Ok(()) };
                 let Some(item) = node.regions[region].item else { return Ok(()) };
                 let written = actions.iter().find_map(|action| match action {
-                    Action::WriteDisk { disk, block, .. } if *disk == item => Some(*block),
+                    Action::Disk(disk, DiskRequest::Write { block, .. }) if *disk == item => Some(*block),
                     _ => None,
                 });
                 self.beat(n, region, first, &bytes, stale, written)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use uo2cb_core::heartbeat::DiskInfo;
+use uo2cb_core::heartbeat::{DiskInfo, DiskResult};
 use uo2cb_core::{Action, ConsumerId, Errno, Input, Refusal};
 
 use super::disk::Disk;
@@ -349,13 +349,17 @@ impl World {
                 };
                 let result = if fails { Err(Refusal::System(failed)) } else { Ok(info) };
                 let served = Served::Opened(region, (!fails).then_some(generation));
-                self.input(n, Input::DiskOpened { disk, result }, served)
+                self.input(n, Input::Disk(disk, DiskResult::Opened(result)), served)
             }
             Deed::Read { first, found, stale, .. } => {
                 let found = found.filter(|_| !fails);
                 let bytes = found.clone();
                 let result = bytes.as_deref().ok_or(failed);
-                self.input(n, Input::DiskRead { disk, op, result }, Served::Read(region, first, found, stale))
+                self.input(
+                    n,
+                    Input::Disk(disk, DiskResult::Read(op, result)),
+                    Served::Read(region, first, found, stale),
+                )
             }
             Deed::Write { .. } => {
                 let result = if fails { Err(failed) } else { Ok(()) };
@@ -368,7 +372,7 @@ impl World {
                     }
                     None => Served::Written(region, !fails),
                 };
-                self.input(n, Input::DiskWritten { disk, op, result }, served)
+                self.input(n, Input::Disk(disk, DiskResult::Written(op, result)), served)
             }
         }
     }
@@ -395,7 +399,7 @@ impl World {
     pub fn input(&mut self, n: usize, input: Input<'_>, served: Served) -> Checked {
         if self.trace.wanted() {
             match &input {
-                Input::DiskRead { disk, op, result } => {
+                Input::Disk(disk, DiskResult::Read(op, result)) => {
                     let sum = result.map(|bytes| {
                         bytes.iter().fold(0u64, |sum, byte| sum * 31 % 65_521 + u64::from(*byte))
                     });

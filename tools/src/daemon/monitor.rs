@@ -12,7 +12,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
-use uo2cb_core::heartbeat::{Edge, Event, NodeName};
+use uo2cb_core::heartbeat::{DiskRequest, DiskResult, Edge, Event, NodeName};
 use uo2cb_core::nodeman::Address;
 use uo2cb_core::tree::{Op, Tree};
 use uo2cb_core::{
@@ -225,7 +225,7 @@ impl Monitor {
                 self.disks.add(wanted, opened);
                 info
             });
-            state.engine.handle(now, Input::DiskOpened { disk, result });
+            state.engine.handle(now, Input::Disk(disk, DiskResult::Opened(result)));
             None
         });
         drop(late);
@@ -234,8 +234,8 @@ impl Monitor {
     /// A request to a disk has ended.
     pub(crate) fn disk_done(&self, disk: ItemId, done: Done<'_>) {
         let input = match done {
-            Done::Read(op, result) => Input::DiskRead { disk, op, result },
-            Done::Written(op, result) => Input::DiskWritten { disk, op, result },
+            Done::Read(op, result) => Input::Disk(disk, DiskResult::Read(op, result)),
+            Done::Written(op, result) => Input::Disk(disk, DiskResult::Written(op, result)),
         };
         self.enter(|state, now| state.engine.handle(now, input));
     }
@@ -398,18 +398,7 @@ impl State {
                 return Some(Input::Listening { request, result });
             }
             Action::StopListening => self.listener = None,
-            Action::OpenDisk { disk, request, caller, descriptor, block_bytes, start_block, blocks } => {
-                self.opening.insert(disk, request);
-                let place = Place { block_bytes, start_block, blocks };
-                let wanted = Wanted { disk, request, caller, descriptor, place };
-                if let Err(refusal) = monitor.disks.open(wanted, monitor.me.clone()) {
-                    self.opening.remove(&disk);
-                    return Some(Input::DiskOpened { disk, result: Err(refusal) });
-                }
-            }
-            Action::ReadDisk { disk, op, first, count } => monitor.disks.read(disk, op, first, count),
-            Action::WriteDisk { disk, op, slot, block } => monitor.disks.write(disk, op, slot, block),
-            Action::CloseDisk(disk) => monitor.disks.close(disk),
+            Action::Disk(disk, wanted) => return self.disk(monitor, disk, wanted),
             // Both words of the method end this process, which is all there is to end.
             Action::Fence { method: _, reason } => {
                 monitor.disks.halt();
@@ -419,6 +408,24 @@ impl State {
             }
             Action::Note(note) => notes.note(&note),
             Action::Stopped => self.stop(monitor),
+        }
+        None
+    }
+
+    fn disk(&mut self, monitor: &Monitor, disk: ItemId, wanted: DiskRequest) -> Option<Input<'static>> {
+        match wanted {
+            DiskRequest::Open { request, caller, descriptor, block_bytes, start_block, blocks } => {
+                self.opening.insert(disk, request);
+                let place = Place { block_bytes, start_block, blocks };
+                let wanted = Wanted { disk, request, caller, descriptor, place };
+                if let Err(refusal) = monitor.disks.open(wanted, monitor.me.clone()) {
+                    self.opening.remove(&disk);
+                    return Some(Input::Disk(disk, DiskResult::Opened(Err(refusal))));
+                }
+            }
+            DiskRequest::Read { op, first, count } => monitor.disks.read(disk, op, first, count),
+            DiskRequest::Write { op, slot, block } => monitor.disks.write(disk, op, slot, block),
+            DiskRequest::Close => monitor.disks.close(disk),
         }
         None
     }

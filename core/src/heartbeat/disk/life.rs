@@ -6,9 +6,8 @@ use super::region::{Outcome, Phase, Region, Run};
 use super::shared::Env;
 use super::{PERIOD, Stopping, slot};
 use crate::error::{Errno, Refusal};
-use crate::event::Action;
 use crate::heartbeat::event::Cause;
-use crate::heartbeat::method::{DiskInfo, DiskNote, FenceReason, Want};
+use crate::heartbeat::method::{DiskInfo, DiskNote, DiskRequest, FenceReason, Want};
 use crate::ids::{ItemId, OpId, RequestId};
 use crate::name::Name;
 
@@ -25,7 +24,7 @@ impl Region {
         self.phase = Phase::Idle;
         let Some(request) = request else {
             if result.is_ok() {
-                env.wants.push(Want::Act(Action::CloseDisk(id)));
+                env.wants.push(Want::Disk(id, DiskRequest::Close));
             }
             return;
         };
@@ -44,13 +43,13 @@ impl Region {
             }
             Some((local, own)) => {
                 let op = env.next_op();
-                env.wants.push(Want::Act(Action::ReadDisk { disk: id, op, first: 0, count: self.blocks }));
+                env.wants.push(Want::Disk(id, DiskRequest::Read { op, first: 0, count: self.blocks }));
                 let run = Box::new(Run::new(info, own, local, self.blocks));
                 self.phase = Phase::Populating { request, op, run };
                 return;
             }
         };
-        env.wants.push(Want::Act(Action::CloseDisk(id)));
+        env.wants.push(Want::Disk(id, DiskRequest::Close));
         env.wants.push(Want::FinishStore { request, result: Err(refusal) });
     }
 
@@ -82,7 +81,7 @@ impl Region {
         let length = self.blocks as usize * self.block_bytes as usize;
         let local = env.nodes.cluster().and_then(|cluster| cluster.local());
         if local.is_none_or(|local| local.id != run.local) {
-            env.wants.push(Want::Act(Action::CloseDisk(id)));
+            env.wants.push(Want::Disk(id, DiskRequest::Close));
             env.wants.push(Want::FinishStore { request, result: Err(Refusal::NoLocalNode) });
             return;
         }
@@ -101,7 +100,7 @@ impl Region {
             Err(errno) => errno,
         };
         env.note(&name, &run.info, DiskNote::Unreadable(errno));
-        env.wants.push(Want::Act(Action::CloseDisk(id)));
+        env.wants.push(Want::Disk(id, DiskRequest::Close));
         env.wants.push(Want::FinishStore { request, result: Err(Refusal::Unreadable) });
     }
 
@@ -172,13 +171,13 @@ impl Region {
                 request
             }
             Phase::Populating { request, .. } => {
-                env.wants.push(Want::Act(Action::CloseDisk(id)));
+                env.wants.push(Want::Disk(id, DiskRequest::Close));
                 Some(request)
             }
             Phase::Running(mut run) => {
                 run.leave_all(Cause::Stopped, env);
                 env.wants.push(Want::Unpin(run.local));
-                env.wants.push(Want::Act(Action::CloseDisk(id)));
+                env.wants.push(Want::Disk(id, DiskRequest::Close));
                 run.waiter
             }
         };
@@ -242,12 +241,8 @@ impl Stopping {
         self.last = true;
         // Another request may have held it up since it was made.
         self.block.seq = env.seq();
-        env.wants.push(Want::Act(Action::WriteDisk {
-            disk: id,
-            op: self.op,
-            slot: self.slot,
-            block: self.block,
-        }));
+        env.wants
+            .push(Want::Disk(id, DiskRequest::Write { op: self.op, slot: self.slot, block: self.block }));
     }
 
     /// A request to the disk has ended. True when that was the last one.
@@ -259,7 +254,7 @@ impl Stopping {
             self.write(id, env);
             return false;
         }
-        env.wants.push(Want::Act(Action::CloseDisk(id)));
+        env.wants.push(Want::Disk(id, DiskRequest::Close));
         env.wants.extend(self.request.map(Want::Stopped));
         true
     }

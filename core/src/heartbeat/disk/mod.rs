@@ -24,9 +24,8 @@ use self::region::{Phase, Region, Run};
 use self::shared::{Env, Shared};
 pub use self::slot::{Left, Own, Slot, Verdict};
 use super::event::NodeName;
-use super::method::{DiskNote, DiskResult, Method, Surroundings, Want};
+use super::method::{DiskNote, DiskRequest, DiskResult, Method, Surroundings, Want};
 use crate::error::Refusal;
-use crate::event::Action;
 use crate::ids::{ItemId, NodeNum, NodeSet, OpId, RequestId};
 use crate::name::Name;
 use crate::number;
@@ -108,15 +107,17 @@ impl Disk {
             return Err(Refusal::BeyondBlocks);
         }
         region.phase = Phase::Opening { request: Some(at.request) };
-        at.wants.push(Want::Act(Action::OpenDisk {
-            disk: id,
-            request: at.request,
-            caller: at.caller,
-            descriptor,
-            block_bytes: region.block_bytes,
-            start_block: region.start_block,
-            blocks: region.blocks,
-        }));
+        at.wants.push(Want::Disk(
+            id,
+            DiskRequest::Open {
+                request: at.request,
+                caller: at.caller,
+                descriptor,
+                block_bytes: region.block_bytes,
+                start_block: region.start_block,
+                blocks: region.blocks,
+            },
+        ));
         Ok(Stored::Later)
     }
 }
@@ -322,7 +323,7 @@ impl Method for Disk {
         }
         let Some(region) = self.regions.get_mut(&id) else {
             if let DiskResult::Opened(Ok(_)) = result {
-                env.wants.push(Want::Act(Action::CloseDisk(id)));
+                env.wants.push(Want::Disk(id, DiskRequest::Close));
             }
             return;
         };
@@ -394,7 +395,7 @@ impl Method for Disk {
     fn stop_uncleanly(&mut self, wants: &mut Vec<Want>) {
         for (id, region) in &mut self.regions {
             if !matches!(core::mem::take(&mut region.phase), Phase::Idle) {
-                wants.push(Want::Act(Action::CloseDisk(*id)));
+                wants.push(Want::Disk(*id, DiskRequest::Close));
             }
         }
         // Who was about to say goodbye stays silent too.

@@ -8,9 +8,8 @@ use super::block::{Block, Found};
 use super::slot::{Left, Own, Slot, Verdict};
 use super::{Env, PERIOD};
 use crate::error::Errno;
-use crate::event::Action;
 use crate::heartbeat::event::{Cause, Edge};
-use crate::heartbeat::method::{DiskInfo, DiskNote, Want};
+use crate::heartbeat::method::{DiskInfo, DiskNote, DiskRequest, Want};
 use crate::ids::{ItemId, NodeNum, NodeSet, OpId, RequestId};
 use crate::name::Name;
 use crate::time::Instant;
@@ -194,12 +193,7 @@ impl Run {
         }
         let (op, count) = (env.next_op(), highest - first + 1);
         self.beat = Beat::Reading { op, first, count, began: env.now.mono };
-        env.wants.push(Want::Act(Action::ReadDisk {
-            disk: id,
-            op,
-            first: first.into(),
-            count: count.into(),
-        }));
+        env.wants.push(Want::Disk(id, DiskRequest::Read { op, first: first.into(), count: count.into() }));
         Outcome::On
     }
 
@@ -236,7 +230,7 @@ impl Run {
         let block =
             Block { seq: env.seq(), node: own, generation: self.info.generation, dead_ms: env.dead_ms() };
         let op = env.next_op();
-        env.wants.push(Want::Act(Action::WriteDisk { disk: id, op, slot: own.into(), block }));
+        env.wants.push(Want::Disk(id, DiskRequest::Write { op, slot: own.into(), block }));
         let written = Found { block, cksum: 0, good: true };
         // Most say nothing: found in one sweep through memory that no cache holds after two seconds.
         let states = self.slots.iter().enumerate().skip(first.into());

@@ -186,10 +186,12 @@ fn dev_wants_a_local_node_then_a_number_then_the_other_three() {
     let request = bench.ask_write(dev, "3\n");
     let disk = bench.dir(REGION);
     let (block_bytes, start_block, blocks) = (512, 1, 255);
-    let open =
-        Action::OpenDisk { disk, request, caller: CALLER, descriptor: 3, block_bytes, start_block, blocks };
+    let open = Action::Disk(
+        disk,
+        DiskRequest::Open { request, caller: CALLER, descriptor: 3, block_bytes, start_block, blocks },
+    );
     assert_eq!((bench.logged(&open), bench.answer(request)), (1, None));
-    bench.input(Input::DiskOpened { disk, result: Err(Refusal::NotABlockDevice) });
+    bench.input(Input::Disk(disk, DiskResult::Opened(Err(Refusal::NotABlockDevice))));
     assert_eq!(bench.done(request), Some(Err(Refusal::NotABlockDevice)));
     assert_eq!(bench.rmdir(REGION), Ok(()));
 }

@@ -264,7 +264,12 @@ fn a_slow_disk_becomes_steady_only_by_beats_a_period_apart() {
     let mut starts = Vec::new();
     while world.bench.done(request).is_none() {
         let asked = |world: &World| {
-            world.bench.log.iter().filter(|action| matches!(action, Action::ReadDisk { .. })).count()
+            world
+                .bench
+                .log
+                .iter()
+                .filter(|action| matches!(action, Action::Disk(_, DiskRequest::Read { .. })))
+                .count()
         };
         let before = asked(&world);
         world.wait(10);
@@ -287,15 +292,15 @@ fn the_wall_clock_may_jump_and_seq_is_never_0() {
         world.bench.engine.handle_timeout(now);
         while let Some(action) = world.bench.engine.poll_action() {
             match action {
-                Action::ReadDisk { disk, op, first, count } => {
+                Action::Disk(disk, DiskRequest::Read { op, first, count }) => {
                     let bytes =
                         world.disks[&'R'][first as usize * BYTES..][..count as usize * BYTES].to_vec();
-                    world.bench.engine.handle(now, Input::DiskRead { disk, op, result: Ok(&bytes) });
+                    world.bench.engine.handle(now, Input::Disk(disk, DiskResult::Read(op, Ok(&bytes))));
                 }
-                Action::WriteDisk { disk, op, slot, block } => {
+                Action::Disk(disk, DiskRequest::Write { op, slot, block }) => {
                     world.put(slot as usize, block);
                     seqs.push(block.seq);
-                    world.bench.engine.handle(now, Input::DiskWritten { disk, op, result: Ok(()) });
+                    world.bench.engine.handle(now, Input::Disk(disk, DiskResult::Written(op, Ok(()))));
                 }
                 other => panic!("{other:?}"),
             }

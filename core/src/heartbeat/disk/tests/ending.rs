@@ -35,8 +35,8 @@ fn rmdir_says_who_is_down_and_then_writes_generation_0_and_closes() {
     assert_eq!(world.bench.done(rmdir), Some(Ok(())));
     assert_eq!(world.closed(), 1);
     let at = |wanted: fn(&Action) -> bool| world.bench.log.iter().position(wanted).unwrap();
-    let write = at(|action| matches!(action, Action::WriteDisk { .. }));
-    assert!(write < at(|action| matches!(action, Action::CloseDisk(_))));
+    let write = at(|action| matches!(action, Action::Disk(_, DiskRequest::Write { .. })));
+    assert!(write < at(|action| matches!(action, Action::Disk(_, DiskRequest::Close))));
     assert_eq!(world.debug("livenodes"), "\n");
 }
 
@@ -152,10 +152,10 @@ fn the_program_ends_only_behind_the_last_blocks() {
 fn an_open_device_is_closed_when_the_program_ended_meanwhile() {
     let mut world = World::new();
     let request = world.ask('R');
-    let Some(Action::OpenDisk { disk, .. }) = world.bench.log.last().cloned() else { panic!() };
+    let disk = world.opening();
     world.bench.input(Input::Shutdown);
     assert_eq!(world.bench.done(request), Some(Err(Refusal::Unstable)));
-    world.bench.input(Input::DiskOpened { disk, result: Ok(world.info.clone()) });
+    world.bench.input(Input::Disk(disk, DiskResult::Opened(Ok(world.info.clone()))));
     assert_eq!(world.closed(), 1);
 }
 
@@ -166,18 +166,18 @@ fn results_that_nobody_waits_for_do_nothing() {
     world.wait(2100);
     let disk = world.bench.dir(REGION);
     let on_its_way = world.late[0].1.clone();
-    let Action::ReadDisk { op, .. } = on_its_way else { panic!() };
+    let Action::Disk(_, DiskRequest::Read { op, .. }) = on_its_way else { panic!() };
     let log = world.bench.log.len();
     for other in [OpId(0), OpId(op.0 - 1), OpId(op.0 + 1), OpId(u64::MAX)] {
         for disk in [disk, ItemId(u64::MAX)] {
-            world.bench.input(Input::DiskRead { disk, op: other, result: Err(Errno::EIO) });
-            world.bench.input(Input::DiskRead { disk, op: other, result: Ok(&[]) });
-            world.bench.input(Input::DiskWritten { disk, op: other, result: Ok(()) });
-            world.bench.input(Input::DiskWritten { disk, op: other, result: Err(Errno::EIO) });
+            world.bench.input(Input::Disk(disk, DiskResult::Read(other, Err(Errno::EIO))));
+            world.bench.input(Input::Disk(disk, DiskResult::Read(other, Ok(&[]))));
+            world.bench.input(Input::Disk(disk, DiskResult::Written(other, Ok(()))));
+            world.bench.input(Input::Disk(disk, DiskResult::Written(other, Err(Errno::EIO))));
         }
     }
     // The right name, but not what was asked for.
-    world.bench.input(Input::DiskWritten { disk, op, result: Err(Errno::EIO) });
+    world.bench.input(Input::Disk(disk, DiskResult::Written(op, Err(Errno::EIO))));
     assert_eq!(world.bench.log.len(), log);
     world.carry_out(&on_its_way);
     let log = world.bench.log.len();

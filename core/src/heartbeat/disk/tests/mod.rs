@@ -8,6 +8,7 @@ use super::super::method::DiskInfo;
 use super::*;
 use crate::error::Errno;
 use crate::event::{Action, Input, View};
+use crate::heartbeat::{DiskRequest, DiskResult};
 use crate::testing::{Bench, Wish};
 
 mod beats;
@@ -142,18 +143,26 @@ impl World {
         panic!("never done");
     }
 
+    /// The disk that is to be opened.
+    fn opening(&self) -> ItemId {
+        match self.bench.log.last() {
+            Some(Action::Disk(disk, DiskRequest::Open { .. })) => *disk,
+            other => panic!("{other:?}"),
+        }
+    }
+
     /// Carries out what the engine wants of the disks, as far as they are willing.
     fn serve(&mut self) {
         while let Some(action) = self.bench.log.get(self.seen).cloned() {
             self.seen += 1;
             match &action {
-                Action::OpenDisk { disk, .. } => {
+                Action::Disk(disk, DiskRequest::Open { .. }) => {
                     self.opened += 1;
                     let generation = self.info.generation + self.opened - 1;
                     let info = DiskInfo { generation, ..self.info.clone() };
-                    self.bench.input(Input::DiskOpened { disk: *disk, result: Ok(info) });
+                    self.bench.input(Input::Disk(*disk, DiskResult::Opened(Ok(info))));
                 }
-                Action::ReadDisk { disk, .. } | Action::WriteDisk { disk, .. } => {
+                Action::Disk(disk, DiskRequest::Read { .. } | DiskRequest::Write { .. }) => {
                     match self.fault.get(&self.ids[disk]) {
                         Some(Fault::Hang) => self.late.push((Duration::MAX, action)),
                         Some(Fault::Slow(ms)) => {
@@ -162,8 +171,8 @@ impl World {
                         Some(Fault::None | Fault::Read | Fault::Write) | None => self.carry_out(&action),
                     }
                 }
-                Action::CloseDisk(disk) => self.late.retain(|(_, action)| {
-                    !matches!(action, Action::ReadDisk { disk: other, .. } | Action::WriteDisk { disk: other, .. }
+                Action::Disk(disk, DiskRequest::Close) => self.late.retain(|(_, action)| {
+                    !matches!(action, Action::Disk(other, DiskRequest::Read { .. } | DiskRequest::Write { .. })
                         if other == disk)
                 }),
                 _ => {}
@@ -173,25 +182,25 @@ impl World {
 
     fn carry_out(&mut self, action: &Action) {
         match *action {
-            Action::ReadDisk { disk, op, first, count } => {
+            Action::Disk(disk, DiskRequest::Read { op, first, count }) => {
                 let region = self.ids[&disk];
                 self.reads.push((region, first, count));
                 if self.fault.get(&region) == Some(&Fault::Read) {
-                    return self.bench.input(Input::DiskRead { disk, op, result: Err(Errno::EIO) });
+                    return self.bench.input(Input::Disk(disk, DiskResult::Read(op, Err(Errno::EIO))));
                 }
                 let whole = &self.disks[&region];
                 let end = ((first + count) as usize * BYTES).min(whole.len());
                 let bytes = whole.get(first as usize * BYTES..end).unwrap_or_default().to_vec();
-                self.bench.input(Input::DiskRead { disk, op, result: Ok(&bytes) });
+                self.bench.input(Input::Disk(disk, DiskResult::Read(op, Ok(&bytes))));
             }
-            Action::WriteDisk { disk, op, slot, block } => {
+            Action::Disk(disk, DiskRequest::Write { op, slot, block }) => {
                 let region = self.ids[&disk];
                 self.writes.push((region, slot));
                 if self.fault.get(&region) == Some(&Fault::Write) {
-                    return self.bench.input(Input::DiskWritten { disk, op, result: Err(Errno::EIO) });
+                    return self.bench.input(Input::Disk(disk, DiskResult::Written(op, Err(Errno::EIO))));
                 }
                 self.put_in(region, slot as usize, block);
-                self.bench.input(Input::DiskWritten { disk, op, result: Ok(()) });
+                self.bench.input(Input::Disk(disk, DiskResult::Written(op, Ok(()))));
             }
             _ => {}
         }
@@ -254,7 +263,7 @@ impl World {
     }
 
     fn closed(&self) -> usize {
-        self.bench.log.iter().filter(|action| matches!(action, Action::CloseDisk(_))).count()
+        self.bench.log.iter().filter(|action| matches!(action, Action::Disk(_, DiskRequest::Close))).count()
     }
 
     /// Lines of the log that contain `words`.

@@ -91,22 +91,22 @@ impl Chaos {
         while let Some(action) = self.world.bench.log.get(self.at).cloned() {
             self.at += 1;
             match &action {
-                Action::ReadDisk { first, count, .. } => {
+                Action::Disk(_, DiskRequest::Read { first, count, .. }) => {
                     assert!(*count > 0 && first + count <= BLOCKS as u32);
                     self.asked.push(action);
                 }
-                Action::WriteDisk { slot, block, .. } => {
+                Action::Disk(_, DiskRequest::Write { slot, block, .. }) => {
                     assert!(!self.fenced, "written behind a fence");
                     assert!(*slot < BLOCKS as u32 && block.seq > 0 && u32::from(block.node) == *slot);
                     self.asked.push(action);
                 }
-                Action::OpenDisk { .. } => self.asked.push(action),
-                Action::CloseDisk(disk) => {
+                Action::Disk(_, DiskRequest::Open { .. }) => self.asked.push(action),
+                Action::Disk(disk, DiskRequest::Close) => {
                     self.closed += 1;
                     let disk = *disk;
                     if self.rng.below(4) > 0 {
                         self.asked.retain(|action| match action {
-                            Action::ReadDisk { disk: of, .. } | Action::WriteDisk { disk: of, .. } => {
+                            Action::Disk(of, DiskRequest::Read { .. } | DiskRequest::Write { .. }) => {
                                 *of != disk
                             }
                             _ => true,
@@ -146,28 +146,28 @@ impl Chaos {
         }
         let at = self.rng.below(self.asked.len() as u64) as usize;
         let action = self.asked[at].clone();
-        let again = self.rng.below(16) == 0 && !matches!(action, Action::OpenDisk { .. });
+        let again = self.rng.below(16) == 0 && !matches!(action, Action::Disk(_, DiskRequest::Open { .. }));
         if !again {
             self.asked.remove(at);
         }
         let fails = self.rng.below(self.fails) == 0;
         match action {
-            Action::OpenDisk { disk, .. } => {
+            Action::Disk(disk, DiskRequest::Open { .. }) => {
                 let result = if fails { Err(Refusal::NotABlockDevice) } else { Ok(self.world.info.clone()) };
                 self.opened += u32::from(!fails);
-                self.world.bench.input(Input::DiskOpened { disk, result });
+                self.world.bench.input(Input::Disk(disk, DiskResult::Opened(result)));
             }
-            Action::ReadDisk { disk, op, first, count } => {
+            Action::Disk(disk, DiskRequest::Read { op, first, count }) => {
                 let bytes = self.slots(disk, first, count);
                 let result = if fails { Err(Errno::EIO) } else { Ok(&bytes[..]) };
-                self.world.bench.input(Input::DiskRead { disk, op, result });
+                self.world.bench.input(Input::Disk(disk, DiskResult::Read(op, result)));
             }
-            Action::WriteDisk { disk, op, slot, block } => {
+            Action::Disk(disk, DiskRequest::Write { op, slot, block }) => {
                 if !fails {
                     self.world.put_in(self.world.ids[&disk], slot as usize, block);
                 }
                 let result = if fails { Err(Errno::EIO) } else { Ok(()) };
-                self.world.bench.input(Input::DiskWritten { disk, op, result });
+                self.world.bench.input(Input::Disk(disk, DiskResult::Written(op, result)));
             }
             _ => {}
         }
@@ -202,8 +202,8 @@ impl Chaos {
             }
             53 => {
                 let (disk, op) = (ItemId(self.rng.below(60)), OpId(self.rng.below(60)));
-                bench.input(Input::DiskRead { disk, op, result: Ok(&[]) });
-                bench.input(Input::DiskWritten { disk, op, result: Err(Errno::EIO) });
+                bench.input(Input::Disk(disk, DiskResult::Read(op, Ok(&[]))));
+                bench.input(Input::Disk(disk, DiskResult::Written(op, Err(Errno::EIO))));
             }
             54 => {
                 let consumer = self.rng.below(1 << 40);

@@ -156,11 +156,11 @@ fn the_local_node_must_have_a_slot() {
     world.region('R');
     world.bench.node(9);
     let first = world.ask('R');
-    let Some(Action::OpenDisk { disk, .. }) = world.bench.log.last().cloned() else { panic!() };
+    let disk = world.opening();
     // Meanwhile this machine becomes another node.
     world.bench.rmdir("cluster/c/node/n0").unwrap();
     world.bench.local("n9");
-    world.bench.input(Input::DiskOpened { disk, result: Ok(world.info.clone()) });
+    world.bench.input(Input::Disk(disk, DiskResult::Opened(Ok(world.info.clone()))));
     assert_eq!(world.bench.done(first), Some(Err(Refusal::BeyondBlocks)));
     assert_eq!(world.closed(), 1);
     let second = world.ask('R');
@@ -212,18 +212,18 @@ fn the_only_region_of_global_heartbeat_is_given_up_after_fifteen_beats() {
 fn whoever_opens_for_a_caller_that_has_gone_closes_again() {
     let mut world = World::new();
     let first = world.ask('R');
-    let Some(Action::OpenDisk { disk, .. }) = world.bench.log.last().cloned() else { panic!() };
+    let disk = world.opening();
     world.bench.input(Input::Cancel(first));
     assert_eq!(world.bench.done(first), Some(Err(Refusal::StartInterrupted)));
     // Until then there is no telling whose device comes.
     let second = world.ask('R');
     assert_eq!(world.bench.done(second), Some(Err(Refusal::RegionStarted)));
-    world.bench.input(Input::DiskOpened { disk, result: Ok(world.info.clone()) });
+    world.bench.input(Input::Disk(disk, DiskResult::Opened(Ok(world.info.clone()))));
     assert_eq!(world.closed(), 1);
     world.seen = world.bench.log.len();
     assert_eq!(time_to_steady(&mut world), 8000);
     // What is said twice closes no device that is in use.
-    world.bench.input(Input::DiskOpened { disk, result: Ok(world.info.clone()) });
+    world.bench.input(Input::Disk(disk, DiskResult::Opened(Ok(world.info.clone()))));
     assert_eq!(world.closed(), 1);
 }
 
@@ -231,13 +231,13 @@ fn whoever_opens_for_a_caller_that_has_gone_closes_again() {
 fn a_device_for_a_region_that_has_gone_is_closed() {
     let mut world = World::new();
     let start = world.ask('R');
-    let Some(Action::OpenDisk { disk, .. }) = world.bench.log.last().cloned() else { panic!() };
+    let disk = world.opening();
     let rmdir = world.bench.ask_rmdir(REGION);
     assert_eq!(world.bench.answer(rmdir), None);
     world.bench.input(Input::Cancel(start));
     assert_eq!(world.bench.done(rmdir), Some(Ok(())));
-    world.bench.input(Input::DiskOpened { disk, result: Ok(world.info.clone()) });
-    assert_eq!(world.bench.logged(&Action::CloseDisk(disk)), 1);
+    world.bench.input(Input::Disk(disk, DiskResult::Opened(Ok(world.info.clone()))));
+    assert_eq!(world.bench.logged(&Action::Disk(disk, DiskRequest::Close)), 1);
 }
 
 #[test]

@@ -111,7 +111,8 @@ fn whoever_wakes_up_too_late_fences_first_whatever_comes_first() {
             2 => drop(world.bench.ask_rmdir(REGION)),
             _ => world.bench.input(Input::Shutdown),
         }
-        let written = world.bench.log.iter().any(|action| matches!(action, Action::WriteDisk { .. }));
+        let written =
+            world.bench.log.iter().any(|action| matches!(action, Action::Disk(_, DiskRequest::Write { .. })));
         // Before all else but the lines that say why.
         let head = world.bench.log.iter().find(|action| !matches!(action, Action::Note(_)));
         let fenced = matches!(head, Some(Action::Fence { .. }));
