@@ -102,3 +102,22 @@ fn a_write_later_than_its_timeout_makes_nothing_good() {
         ..LOCAL
     });
 }
+
+/// A region was being removed, held up by a disk that hung, when its node ended: whoever waits is answered at once then,
+/// and the last block still written.
+#[test]
+fn an_ending_node_answers_a_removal_that_hangs() {
+    check(Plan {
+        seed: 920_793,
+        nodes: 2,
+        regions: 2,
+        global: true,
+        dead_threshold: 12,
+        faults: vec![
+            Fault::Remake { node: 0, region: 1, at: 419_474_253, wait: 9_239_472 },
+            Fault::Shutdown { node: 0, at: 428_224_150, back: 429_163_678 },
+            Fault::Disk { disk: 1, node: None, at: 413_796_995, end: 430_000_000, how: Bad::HangDone },
+        ],
+        ..LOCAL
+    });
+}
