@@ -3,7 +3,7 @@
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use io_uring::types::{SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
@@ -21,8 +21,8 @@ const MAX_DISKS: usize = 1000;
 const ENTRIES: u32 = 2048;
 /// Threads of the kernel for requests that it can only run by blocking: enough for every disk to hang.
 const WORKERS: u32 = 1024;
-/// While several requests are in flight, a wait goes on for so many microseconds for each of them, up to a most, to
-/// end with more than one. To wake up for each costs more than the requests; beats are seconds apart.
+/// While several requests are in flight, a wait takes at least so many microseconds for each of them, up to a most,
+/// to end with more than one. To wake up for each costs more than the requests; beats are seconds apart.
 const GATHER_EACH: u32 = 15;
 const GATHER_MOST: u32 = 3000;
 /// Marks the completion that the bell causes.
@@ -35,7 +35,7 @@ const BELL: u64 = u64::MAX;
 /// that uses the queue live as long as the queue. Only the first thread that submits can submit.
 ///
 /// A wait ends up to three milliseconds after the first request has ended or somebody has rung, sooner with few in
-/// flight and at once with one: however many hang.
+/// flight and at once with one: however many of them hang.
 #[derive(Debug)]
 pub struct Uring {
     ring: Ring,
@@ -238,9 +238,10 @@ impl Uring {
         }
     }
 
-    /// How many microseconds a wait goes on after the first request has ended.
-    fn gathering(&self) -> u32 {
-        (self.flying as u32).saturating_mul(GATHER_EACH).min(GATHER_MOST)
+    /// How many microseconds a wait takes at least. The kernel looks at the end of a wait only behind them.
+    fn gathering(&self, left: Option<Duration>) -> u32 {
+        let left = left.and_then(|left| u32::try_from(left.as_micros()).ok()).unwrap_or(GATHER_MOST);
+        (self.flying as u32).saturating_mul(GATHER_EACH).min(GATHER_MOST).min(left)
     }
 
     /// Submits what has been noted, and if it is to `wait`, waits for a completion but not beyond `until`.
@@ -252,9 +253,11 @@ impl Uring {
         }
         let mut gather = wait && self.gathers && self.flying > 1;
         loop {
-            let (want, time) = if gather { (self.flying, self.gathering()) } else { (usize::from(wait), 0) };
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            let (want, time) =
+                if gather { (self.flying, self.gathering(left)) } else { (usize::from(wait), 0) };
+            let left = left.map(Timespec::from);
             let ring = &mut self.ring.0;
-            let left = until.map(|until| Timespec::from(until.saturating_duration_since(Instant::now())));
             let args = SubmitArgs::new().min_wait_usec(time);
             let result = match &left {
                 Some(left) if wait => ring.submitter().submit_with_args(want, &args.timespec(left)),
