@@ -235,11 +235,14 @@ impl Run {
         // Most say nothing: found in one sweep through memory that no cache holds after two seconds.
         let states = self.slots.iter().enumerate().skip(first.into());
         let read = states.zip(bytes.chunks_exact(block_bytes as usize));
-        let telling = read.filter(|((num, state), slot)| *num == usize::from(own) || !state.idle(slot));
-        let telling: NodeSet = telling.filter_map(|((num, _), _)| NodeNum::new(num as u64)).collect();
         let wanted = env.wanted();
+        let telling = read.filter_map(|((num, state), slot)| {
+            let num = NodeNum::new(num as u64).filter(|num| wanted.contains(*num))?;
+            (num == self.own || !state.idle(slot)).then_some(num)
+        });
+        let telling: NodeSet = telling.collect();
         let mut changed = false;
-        for num in telling.iter().filter(|num| wanted.contains(*num)) {
+        for num in telling.iter() {
             let Some(state) = self.slots.get(usize::from(num.get())) else { continue };
             let found = if num == self.own { written } else { Block::decode(slot(num.get())) };
             if self.counts || state.changed_by(&found) {
