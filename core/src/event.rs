@@ -121,8 +121,8 @@ pub enum Action {
     },
     /// Close the listening socket.
     StopListening,
-    /// Do this with a region's disk, whose name is the region's, then hand in [`Input::Disk`]. A disk has one request at
-    /// a time.
+    /// Do this with a region's disk, which has the region's name, then hand in [`Input::Disk`]; nothing after
+    /// [`DiskRequest::Close`]. A disk has one request to read or write at a time.
     Disk(ItemId, DiskRequest),
     /// This node must go, at once: nothing but lines for the log comes before it in what is polled with it.
     Fence {

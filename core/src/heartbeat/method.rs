@@ -72,7 +72,7 @@ pub enum Want {
 /// What a region wants of its disk.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum DiskRequest {
-    /// Open descriptor `descriptor` of the caller. Ends with [`DiskResult::Opened`]; the caller waits meanwhile.
+    /// Open descriptor `descriptor` of the caller as the region's device. Ends with [`DiskResult::Opened`]; the caller waits meanwhile.
     Open {
         /// The write to `dev` that waits: to be given up by [`Input::Cancel`](crate::Input::Cancel) when its caller
         /// is killed.
@@ -117,7 +117,7 @@ pub enum DiskResult<'a> {
     Opened(Result<DiskInfo, Refusal>),
     /// The slots that were asked for, or fewer when the device ends before.
     Read(OpId, Result<&'a [u8], Errno>),
-    /// Written, or not.
+    /// Whether the slot is on the device.
     Written(OpId, Result<(), Errno>),
 }
 

@@ -8,7 +8,6 @@ use super::super::method::DiskInfo;
 use super::*;
 use crate::error::Errno;
 use crate::event::{Action, Input, View};
-use crate::heartbeat::{DiskRequest, DiskResult};
 use crate::testing::{Bench, Wish};
 
 mod beats;
