@@ -142,7 +142,7 @@ fn costs() {
     );
     println!("{TURNS} turns, with what is said of that one, and the cheapest and the dearest\n");
     println!(
-        "{:<20} {:>5} {:>5} {:>12} {:>15} {:>6} {:>6} {:>6} {:>9}  mean period, threads",
+        "{:<20} {:>5} {:>5} {:>12} {:>16} {:>6} {:>6} {:>6} {:>9}  mean period, threads",
         "", "disks", "slots", "s/1000 beats", "", "x bare", "x per", "x all", "% of core"
     );
     for turns in &mut turns {
@@ -156,7 +156,7 @@ fn costs() {
         let [bare, threads, at_once] = [0, 1, 2].map(|other| median / each(other, TURNS / 2));
         let share = 100.0 * spent / (BEATS as f64 * PERIOD.as_secs_f64());
         println!(
-            "{name:<20} {disks:>5} {slots:>5} {median:>12.4} {range:>15} {bare:>6.2} {threads:>6.2} {at_once:>6.2} \
+            "{name:<20} {disks:>5} {slots:>5} {median:>12.4} {range:>16} {bare:>6.2} {threads:>6.2} {at_once:>6.2} \
              {share:>9.2}  {more}"
         );
     }
