@@ -8,7 +8,7 @@ use uo2cb_core::{Action, ConsumerId, Errno, Input, Refusal};
 use super::disk::Disk;
 use super::faults::{Bad, Fault, Plan};
 use super::flight::{Deed, Flight};
-use super::invariants::{Checked, Violation, broken};
+use super::invariants::{Checked, Violation, broken, check};
 use super::node::{Mail, Node};
 use super::trace::Trace;
 use super::{MS, SEC, Us};
@@ -325,7 +325,10 @@ impl World {
             Mail::Shutdown(back) => {
                 self.schedule(back.max(self.now), n, Happening::Boot);
                 self.nodes[n].ending = true;
-                self.input(n, Input::Shutdown, Served::Nothing)
+                self.input(n, Input::Shutdown, Served::Nothing)?;
+                check(self.nodes[n].requests.is_empty(), "who ends answers everybody at once", || {
+                    format!("node {n} owes {:?}", self.nodes[n].requests)
+                })
             }
         }
     }
@@ -403,7 +406,7 @@ impl World {
                     let sum = result.map(|bytes| {
                         bytes.iter().fold(0u64, |sum, byte| sum * 31 % 65_521 + u64::from(*byte))
                     });
-                    self.trace.line(self.now, n, format_args!("< DiskRead {disk:?} {op:?} {sum:?}"));
+                    self.trace.line(self.now, n, format_args!("< Disk({disk:?}, Read({op:?}, sum {sum:?}))"));
                 }
                 input => self.trace.line(self.now, n, format_args!("< {input:?}")),
             }
