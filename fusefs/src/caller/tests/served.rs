@@ -168,7 +168,7 @@ pub(super) struct Served {
     pub(super) mount: PathBuf,
     /// A directory outside the mount for the test's own use.
     pub(super) outside: PathBuf,
-    home: tempfile::TempDir,
+    _home: tempfile::TempDir,
 }
 
 impl Served {
@@ -197,7 +197,7 @@ impl Served {
         let id = MountId::of(&mount).expect("an identity");
         let made = Resolver::new(id).expect("a resolver");
         assert!(resolver.set(made).is_ok());
-        Self { session: Some(session), resolver, reports, mount, outside, home }
+        Self { session: Some(session), resolver, reports, mount, outside, _home: home }
     }
 
     /// The path of the link that callers try to make.
@@ -251,9 +251,10 @@ impl Drop for Served {
         // Not joined: a name space that is still ending may keep the file system alive.
         drop(self.session.take());
         // What a test has mounted inside would keep the directory.
+        let Some(home) = self.outside.parent() else { return };
         let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
         let points = mounts.lines().filter_map(|line| line.split(' ').nth(1));
-        for point in points.filter(|point| Path::new(point).starts_with(self.home.path())) {
+        for point in points.filter(|point| Path::new(point).starts_with(home)) {
             let _ = Command::new("umount").arg("-l").arg(point).status();
         }
     }
