@@ -57,6 +57,17 @@ fn ring() -> Option<Uring> {
     Uring::new().inspect_err(|why| common::not_run(&format!("io_uring: {why}"))).ok()
 }
 
+/// Reads of so many hung disks, and what ends each.
+fn hung_reads(queue: &mut Uring, count: u64) -> Vec<UnixStream> {
+    let hung = |tag| {
+        let (device, end) = Hung::new();
+        let disk = queue.add(device, ROOM).unwrap();
+        queue.read(disk, tag, 0, 512).unwrap();
+        end
+    };
+    (0..count).map(hung).collect()
+}
+
 /// Waits for the queue until `done`; nothing may end meanwhile.
 fn wait(queue: &mut Uring, done: impl Fn() -> bool) {
     let limit = Instant::now() + Duration::from_secs(60);
@@ -73,13 +84,7 @@ fn hung_reads_delay_no_other_disk() {
     let folder = tempfile::tempdir().unwrap();
     let (path, _) = file_disk(&folder, "good", 4096);
     let good = queue.add(Arc::new(DirectFile::open(&path, false).unwrap()), ROOM).unwrap();
-    let mut ends = Vec::new();
-    for tag in 0..100 {
-        let (device, end) = Hung::new();
-        let disk = queue.add(device, ROOM).unwrap();
-        queue.read(disk, tag, 0, 512).unwrap();
-        ends.push(end);
-    }
+    let mut ends = hung_reads(&mut queue, 100);
     for tag in 1000..1010 {
         assert_eq!(run(&mut queue, |queue| queue.read(good, tag, 0, 4096)).result, Ok(4096));
         assert_eq!(run(&mut queue, |queue| queue.write(good, tag, 512, &[1; 512])).tag, tag);
@@ -96,13 +101,7 @@ fn hung_reads_delay_no_other_disk() {
 #[test]
 fn a_wait_for_hung_disks_ends_when_somebody_rings() {
     let Some(mut queue) = ring() else { return };
-    let mut ends = Vec::new();
-    for tag in 0..3 {
-        let (device, end) = Hung::new();
-        let disk = queue.add(device, ROOM).unwrap();
-        queue.read(disk, tag, 0, 512).unwrap();
-        ends.push(end);
-    }
+    let mut ends = hung_reads(&mut queue, 3);
     let rung = AtomicBool::new(false);
     let waker = queue.waker();
     let mut waits = 0;
