@@ -72,7 +72,8 @@ pub enum Want {
 /// What a region wants of its disk.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum DiskRequest {
-    /// Open descriptor `descriptor` of the caller as the region's device. Ends with [`DiskResult::Opened`]; the caller waits meanwhile.
+    /// Open descriptor `descriptor` of the caller as the region's device. Ends with [`DiskResult::Opened`]; the
+    /// caller waits meanwhile.
     Open {
         /// The write to `dev` that waits: to be given up by [`Input::Cancel`](crate::Input::Cancel) when its caller
         /// is killed.
