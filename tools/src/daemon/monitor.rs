@@ -23,7 +23,7 @@ use uo2cb_fusefs::{Mounted, Respond, Service};
 
 use super::clock::{Clock, Timer};
 use super::crash;
-use super::disk::{Choice, Disks, Done, Opened, Place, Wanted};
+use super::disk::{Choice, Disks, Opened, Place, Wanted};
 use super::fence::Fence;
 use super::net::Listener;
 use super::notes::Notes;
@@ -232,12 +232,8 @@ impl Monitor {
     }
 
     /// A request to a disk has ended.
-    pub(crate) fn disk_done(&self, disk: ItemId, done: Done<'_>) {
-        let input = match done {
-            Done::Read(op, result) => Input::Disk(disk, DiskResult::Read(op, result)),
-            Done::Written(op, result) => Input::Disk(disk, DiskResult::Written(op, result)),
-        };
-        self.enter(|state, now| state.engine.handle(now, input));
+    pub(crate) fn disk_done(&self, disk: ItemId, result: DiskResult<'_>) {
+        self.enter(|state, now| state.engine.handle(now, Input::Disk(disk, result)));
     }
 
     /// Body of the timer thread.

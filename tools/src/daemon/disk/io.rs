@@ -8,13 +8,14 @@ use std::time::Duration;
 use crossbeam_channel::Sender;
 use parking_lot::Mutex;
 use uo2cb_blockio::{Completion, DiskKey, Op, Queue, Room, best};
+use uo2cb_core::heartbeat::DiskResult;
 use uo2cb_core::heartbeat::disk::Block;
 use uo2cb_core::{Errno, ItemId, OpId};
 
 use super::super::error::plain;
 use super::super::monitor::Monitor;
 use super::super::notes::Notes;
-use super::{Done, Job, Jobs, Place, system};
+use super::{Job, Jobs, Place, system};
 
 /// The longest slot.
 const LONGEST: usize = 4096;
@@ -96,27 +97,28 @@ pub(super) fn run(
     }
 }
 
-fn hand_in(monitor: &Weak<Monitor>, disk: ItemId, done: Done<'_>) {
+fn hand_in(monitor: &Weak<Monitor>, disk: ItemId, done: DiskResult<'_>) {
     if let Some(monitor) = monitor.upgrade() {
         monitor.disk_done(disk, done);
     }
 }
 
-fn done<'a>(completion: &Completion<'a>, slot: usize) -> Done<'a> {
+fn done<'a>(completion: &Completion<'a>, slot: usize) -> DiskResult<'a> {
     let op = OpId(completion.tag);
     let result = completion.result.map_err(system);
     match completion.op {
-        Op::Read => Done::Read(op, result.map(|_| completion.bytes)),
+        Op::Read => DiskResult::Read(op, result.map(|_| completion.bytes)),
         // A part of a slot is as good as none.
-        Op::Write => {
-            Done::Written(op, result.and_then(|count| if count == slot { Ok(()) } else { Err(Errno::EIO) }))
-        }
+        Op::Write => DiskResult::Written(
+            op,
+            result.and_then(|count| if count == slot { Ok(()) } else { Err(Errno::EIO) }),
+        ),
     }
 }
 
 impl Open {
     /// Notes a request in the queue. A result at once means that it could not.
-    fn start(&mut self, job: Job) -> Option<(ItemId, Done<'static>)> {
+    fn start(&mut self, job: Job) -> Option<(ItemId, DiskResult<'static>)> {
         match job {
             Job::Add(disk, place, device) => {
                 self.close(disk);
@@ -131,11 +133,11 @@ impl Open {
             }
             Job::Read { disk, op, first, count } => {
                 let errno = self.read(disk, op, first, count).err()?;
-                Some((disk, Done::Read(op, Err(errno))))
+                Some((disk, DiskResult::Read(op, Err(errno))))
             }
             Job::Write { disk, op, slot, block } => {
                 let errno = self.write(disk, op, slot, &block).err()?;
-                Some((disk, Done::Written(op, Err(errno))))
+                Some((disk, DiskResult::Written(op, Err(errno))))
             }
             Job::Close(disk) => {
                 self.close(disk);

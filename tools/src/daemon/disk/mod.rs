@@ -62,13 +62,6 @@ pub(crate) struct Opened {
     pub(crate) info: DiskInfo,
 }
 
-/// A request to a disk that has ended.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Done<'a> {
-    Read(OpId, Result<&'a [u8], Errno>),
-    Written(OpId, Result<(), Errno>),
-}
-
 enum Job {
     Add(ItemId, Place, Arc<dyn Device>),
     Read { disk: ItemId, op: OpId, first: u32, count: u32 },
