@@ -36,7 +36,7 @@ fn seeds() {
     let (began, mut all, mut time) = (std::time::Instant::now(), Figures::default(), 0);
     let mut failed: Vec<(u64, Violation)> = Vec::new();
     for seed in first..first + count {
-        let plan = Plan::of(seed);
+        let plan = Plan::from_seed(seed);
         match world::run(&plan) {
             Ok(figures) => all.add(&figures),
             Err(violation) => failed.push((seed, violation)),
@@ -51,7 +51,7 @@ fn seeds() {
         .collect();
     panic!(
         "{}\n{} of {count} seeds fail:\n{}",
-        report(Plan::of(*seed), violation),
+        report(Plan::from_seed(*seed), violation),
         failed.len(),
         lines.concat()
     );
@@ -60,11 +60,11 @@ fn seeds() {
 #[test]
 fn equal_seeds_make_equal_traces() {
     for seed in [0, 3, 7, 12, 41] {
-        let texts: Vec<_> = (0..2).map(|_| world::run_traced(&Plan::of(seed)).1).collect();
+        let texts: Vec<_> = (0..2).map(|_| world::run_traced(&Plan::from_seed(seed)).1).collect();
         assert!(texts[0].text().len() > 10_000, "seed {seed}");
         assert!(texts[0].text() == texts[1].text(), "seed {seed} has two traces");
     }
-    let texts: Vec<_> = [3, 12].map(|seed| world::run_traced(&Plan::of(seed)).1).into();
+    let texts: Vec<_> = [3, 12].map(|seed| world::run_traced(&Plan::from_seed(seed)).1).into();
     assert!(texts[0].text() != texts[1].text());
 }
 
@@ -76,7 +76,7 @@ fn the_largest_cluster() {
         regions: 1,
         global: false,
         dead_threshold: 5,
-        spread: MS,
+        start_spread: MS,
         length: 60 * SEC,
         faults: Vec::new(),
     };

@@ -1,6 +1,6 @@
 //! Plans that once failed, shrunk, under the name of what was wrong.
 
-use uo2cb_tests::sim::faults::{Bad, Fault, Plan};
+use uo2cb_tests::sim::faults::{DiskFault, Fault, Plan};
 use uo2cb_tests::sim::{SEC, world};
 
 const LOCAL: Plan = Plan {
@@ -9,7 +9,7 @@ const LOCAL: Plan = Plan {
     regions: 1,
     global: false,
     dead_threshold: 7,
-    spread: 20 * SEC,
+    start_spread: 20 * SEC,
     length: 600 * SEC,
     faults: Vec::new(),
 };
@@ -28,10 +28,10 @@ fn samples_behind_a_late_beat_are_two_seconds_apart() {
         regions: 4,
         global: true,
         faults: vec![
-            Fault::Disk { disk: 2, node: Some(2), at: 374_649_300, end: 390_167_852, how: Bad::Hang },
-            Fault::Disk { disk: 3, node: None, at: 68_699_340, end: 88_201_105, how: Bad::HangDone },
-            Fault::Disk { disk: 2, node: Some(1), at: 362_656_423, end: 374_160_135, how: Bad::Hang },
-            Fault::Disk { disk: 0, node: None, at: 67_816_649, end: 92_831_401, how: Bad::Hang },
+            Fault::Disk { disk: 2, node: Some(2), at: 374_649_300, end: 390_167_852, kind: DiskFault::Hang },
+            Fault::Disk { disk: 3, node: None, at: 68_699_340, end: 88_201_105, kind: DiskFault::HangDone },
+            Fault::Disk { disk: 2, node: Some(1), at: 362_656_423, end: 374_160_135, kind: DiskFault::Hang },
+            Fault::Disk { disk: 0, node: None, at: 67_816_649, end: 92_831_401, kind: DiskFault::Hang },
         ],
         ..LOCAL
     });
@@ -46,7 +46,7 @@ fn the_write_timeout_counts_from_the_write() {
         dead_threshold: 12,
         faults: vec![
             Fault::Pause { node: 2, at: 241_453_497, end: 266_599_053 },
-            Fault::Slow { node: 2, at: 228_475_709, end: 283_322_521, by: 2_877_442 },
+            Fault::Slow { node: 2, at: 228_475_709, end: 283_322_521, delay: 2_877_442 },
         ],
         ..LOCAL
     });
@@ -56,12 +56,12 @@ fn the_write_timeout_counts_from_the_write() {
 /// noticed.
 #[test]
 fn the_beat_that_makes_it_steady_arms_the_write_timeout() {
-    let how = Bad::Slow(2_776_953);
+    let kind = DiskFault::Slow(2_776_953);
     check(Plan {
         seed: 10,
         regions: 3,
         dead_threshold: 3,
-        faults: vec![Fault::Disk { disk: 2, node: None, at: 320_059_496, end: 368_541_585, how }],
+        faults: vec![Fault::Disk { disk: 2, node: None, at: 320_059_496, end: 368_541_585, kind }],
         ..LOCAL
     });
 }
@@ -76,8 +76,8 @@ fn the_last_block_has_the_time_of_its_write() {
         global: true,
         dead_threshold: 5,
         faults: vec![
-            Fault::Remake { node: 2, region: 2, at: 323_947_516, wait: 1_364_228 },
-            Fault::Disk { disk: 2, node: None, at: 317_993_655, end: 332_023_088, how: Bad::Hang },
+            Fault::Recreate { node: 2, region: 2, at: 323_947_516, wait: 1_364_228 },
+            Fault::Disk { disk: 2, node: None, at: 317_993_655, end: 332_023_088, kind: DiskFault::Hang },
         ],
         ..LOCAL
     });
@@ -93,18 +93,30 @@ fn a_write_later_than_its_timeout_makes_nothing_good() {
         global: true,
         dead_threshold: 11,
         faults: vec![
-            Fault::Disk { disk: 0, node: None, at: 386_575_917, end: 412_719_780, how: Bad::Hang },
-            Fault::Disk { disk: 1, node: None, at: 313_808_774, end: 352_277_737, how: Bad::Hang },
-            Fault::Disk { disk: 0, node: None, at: 348_238_425, end: 387_960_197, how: Bad::Slow(1_109_723) },
-            Fault::Disk { disk: 1, node: None, at: 203_717_629, end: 224_165_173, how: Bad::Slow(2_993_089) },
-            Fault::Disk { disk: 0, node: Some(0), at: 372_850_025, end: 381_239_009, how: Bad::Hang },
+            Fault::Disk { disk: 0, node: None, at: 386_575_917, end: 412_719_780, kind: DiskFault::Hang },
+            Fault::Disk { disk: 1, node: None, at: 313_808_774, end: 352_277_737, kind: DiskFault::Hang },
+            Fault::Disk {
+                disk: 0,
+                node: None,
+                at: 348_238_425,
+                end: 387_960_197,
+                kind: DiskFault::Slow(1_109_723),
+            },
+            Fault::Disk {
+                disk: 1,
+                node: None,
+                at: 203_717_629,
+                end: 224_165_173,
+                kind: DiskFault::Slow(2_993_089),
+            },
+            Fault::Disk { disk: 0, node: Some(0), at: 372_850_025, end: 381_239_009, kind: DiskFault::Hang },
         ],
         ..LOCAL
     });
 }
 
-/// A region was being removed, held up by a disk that hung, when its node ended: whoever waits is answered at once then,
-/// and the last block still written.
+/// A region was being removed, held up by a disk that hung, when its node shut down: whoever waits is answered at once
+/// then, and the last block still written.
 #[test]
 fn an_ending_node_answers_a_removal_that_hangs() {
     check(Plan {
@@ -114,9 +126,9 @@ fn an_ending_node_answers_a_removal_that_hangs() {
         global: true,
         dead_threshold: 12,
         faults: vec![
-            Fault::Remake { node: 0, region: 1, at: 419_474_253, wait: 9_239_472 },
-            Fault::Shutdown { node: 0, at: 428_224_150, back: 429_163_678 },
-            Fault::Disk { disk: 1, node: None, at: 413_796_995, end: 430_000_000, how: Bad::HangDone },
+            Fault::Recreate { node: 0, region: 1, at: 419_474_253, wait: 9_239_472 },
+            Fault::Shutdown { node: 0, at: 428_224_150, restart_at: 429_163_678 },
+            Fault::Disk { disk: 1, node: None, at: 413_796_995, end: 430_000_000, kind: DiskFault::HangDone },
         ],
         ..LOCAL
     });

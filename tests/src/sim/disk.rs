@@ -1,47 +1,47 @@
-//! A shared disk: slots, and what they held earlier.
+//! A shared disk: its slots, and copies of them for stale reads.
 
 use uo2cb_core::heartbeat::disk::Block;
 
 /// Bytes of a slot.
 pub const SLOT: usize = 512;
-/// Bytes of a slot that are not always zero: a write is torn among these.
+/// Bytes of a slot that hold fields, the rest being zero: a torn write ends within these.
 const FIELDS: usize = 28;
 
-/// One region on a disk of its own.
+/// A disk with one region.
 #[derive(Debug)]
 pub struct Disk {
     slots: Vec<u8>,
-    /// Copies from the beginnings of faults, by the number of the fault.
-    old: Vec<(usize, Vec<u8>)>,
+    /// Copies of the slots made when a fault began, by the fault's number.
+    copies: Vec<(usize, Vec<u8>)>,
 }
 
 impl Disk {
     /// All zero.
     pub fn new(slots: usize) -> Self {
-        Self { slots: vec![0; slots * SLOT], old: Vec::new() }
+        Self { slots: vec![0; slots * SLOT], copies: Vec::new() }
     }
 
-    /// What is in some slots now.
+    /// The bytes of some slots.
     pub fn read(&self, first: usize, count: usize) -> &[u8] {
         let end = ((first + count) * SLOT).min(self.slots.len());
         &self.slots[(first * SLOT).min(end)..end]
     }
 
-    /// What was in them when fault `fault` began.
-    pub fn read_old(&self, fault: usize, first: usize, count: usize) -> &[u8] {
+    /// Their bytes when fault number `fault` began.
+    pub fn read_copy(&self, fault: usize, first: usize, count: usize) -> &[u8] {
         let end = (first + count) * SLOT;
-        match self.old.iter().find(|(number, _)| *number == fault) {
+        match self.copies.iter().find(|(number, _)| *number == fault) {
             Some((_, slots)) => &slots[first * SLOT..end.min(slots.len())],
             None => self.read(first, count),
         }
     }
 
-    /// Keeps a copy for fault `fault`.
-    pub fn keep(&mut self, fault: usize) {
-        self.old.push((fault, self.slots.clone()));
+    /// Copies all slots for fault number `fault`.
+    pub fn copy(&mut self, fault: usize) {
+        self.copies.push((fault, self.slots.clone()));
     }
 
-    /// Writes a slot, or only its first bytes.
+    /// Writes a slot, or only its first `only` bytes.
     pub fn write(&mut self, slot: usize, block: &Block, only: Option<usize>) {
         let mut bytes = [0; SLOT];
         block.encode(&mut bytes);

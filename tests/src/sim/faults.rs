@@ -1,14 +1,14 @@
-//! What a run consists of: a cluster, and faults as plain data.
+//! The plan of a run: a cluster, and its faults as plain data.
 
 use super::{MS, SEC, Us};
 use crate::rng::Rng;
 
-/// A run.
+/// All that a run follows from.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Plan {
-    /// For latencies, generations and the like.
+    /// Seed of latencies, generations and all else that is random.
     pub seed: u64,
-    /// How many nodes; their numbers are 0 and so on.
+    /// How many nodes; they are numbered from 0.
     pub nodes: u8,
     /// How many regions, each on a disk of its own.
     pub regions: u8,
@@ -16,137 +16,137 @@ pub struct Plan {
     pub global: bool,
     /// Of the whole cluster.
     pub dead_threshold: u32,
-    /// Within which time all nodes start.
-    pub spread: Us,
-    /// How long it runs.
+    /// All nodes start within this time.
+    pub start_spread: Us,
+    /// How long the run takes.
     pub length: Us,
     /// What goes wrong.
     pub faults: Vec<Fault>,
 }
 
-/// Something that goes wrong once.
+/// One fault.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fault {
-    /// A node is gone at once, and starts anew later.
+    /// A node is gone at once, as by a loss of power, and boots again later.
     Crash {
-        /// Which.
+        /// Which node.
         node: u8,
         /// When.
         at: Us,
-        /// When it starts again.
-        back: Us,
+        /// When it boots again.
+        restart_at: Us,
     },
-    /// A node ends in order, and starts anew later.
+    /// A node shuts down in order, and boots again later.
     Shutdown {
-        /// Which.
+        /// Which node.
         node: u8,
         /// When.
         at: Us,
-        /// When it starts again.
-        back: Us,
+        /// When it boots again.
+        restart_at: Us,
     },
-    /// A node does not run for a while, as by SIGSTOP; its disks do, and its clocks.
+    /// A node's process is stopped for a while, as by SIGSTOP. Its clocks and the requests in flight go on.
     Pause {
-        /// Which.
+        /// Which node.
         node: u8,
-        /// From.
+        /// Start of the fault.
         at: Us,
-        /// Until.
+        /// End of the fault.
         end: Us,
     },
-    /// Everything reaches a node late.
+    /// Every input and timer reaches a node's engine late.
     Slow {
-        /// Which.
+        /// Which node.
         node: u8,
-        /// From.
+        /// Start of the fault.
         at: Us,
-        /// Until.
+        /// End of the fault.
         end: Us,
         /// How late.
-        by: Us,
+        delay: Us,
     },
     /// A node's wall clock jumps.
-    Jump {
-        /// Which.
+    ClockJump {
+        /// Which node.
         node: u8,
         /// When.
         at: Us,
-        /// How far, in seconds.
-        by: i64,
+        /// How far, in seconds; backwards if negative.
+        seconds: i64,
     },
-    /// A disk misbehaves towards one node, or all.
+    /// A disk fails for one node, or for all.
     Disk {
-        /// Which.
+        /// Which disk.
         disk: u8,
-        /// Towards whom; none: everybody.
+        /// For which node; all if none.
         node: Option<u8>,
-        /// From.
+        /// Start of the fault.
         at: Us,
-        /// Until.
+        /// End of the fault.
         end: Us,
-        /// How.
-        how: Bad,
+        /// How it fails.
+        kind: DiskFault,
     },
-    /// A region is removed on a node, and made and started again.
-    Remake {
+    /// A region is removed on a node, then made and started again.
+    Recreate {
         /// Which node.
         node: u8,
         /// Which region.
         region: u8,
-        /// When.
+        /// When it is removed.
         at: Us,
-        /// How long after the removal.
+        /// How long after the removal it is made again.
         wait: Us,
     },
-    /// A node is configured wrongly from the beginning.
+    /// A node is configured wrongly at every boot.
     Config {
         /// Which node.
         node: u8,
-        /// In what.
-        wrong: Wrong,
+        /// What is wrong.
+        wrong: Misconfiguration,
     },
 }
 
-/// How a disk misbehaves.
+/// How a disk fails.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Bad {
-    /// Nothing is done, and that is said.
+pub enum DiskFault {
+    /// Requests fail and do nothing.
     Error,
-    /// Writes are done, but said to have failed.
+    /// Writes are done, but fail.
     ErrorDone,
-    /// Nothing is done, nor said, before the end.
+    /// Requests are done and completed only after the end of the fault.
     Hang,
-    /// All is done at once, but nothing is said before the end.
+    /// Requests are done at once, but completed only after the end of the fault.
     HangDone,
-    /// Writes are said to be done, and are not.
+    /// Writes succeed, but do nothing.
     LostWrite,
-    /// Of writes only the first bytes are done.
+    /// Writes succeed, but only their first bytes are done.
     TornWrite,
-    /// Reads give what was there at the beginning of the fault.
+    /// Reads return what the slots held at the start of the fault.
     StaleRead,
-    /// Every request takes this long.
+    /// Every request takes this much longer.
     Slow(Us),
 }
 
-/// What is wrong in a configuration.
+/// What is wrong in a node's configuration.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Wrong {
+pub enum Misconfiguration {
     /// Another dead threshold than the cluster's.
     DeadThreshold(u32),
-    /// It thinks that it is another node.
+    /// The number of another node as its own.
     Number(u8),
-    /// So many slots in each region.
+    /// Another number of slots in each region.
     Blocks(u32),
 }
 
-/// Faults begin after this.
-const FIRST: Us = 30 * SEC;
-/// So long before the end all is well again.
-const CALM: Us = 170 * SEC;
+/// No fault starts earlier.
+const FIRST_FAULT: Us = 30 * SEC;
+/// This long before the end all faults are over, so that the cluster can recover.
+const RECOVERY: Us = 170 * SEC;
 
 impl Plan {
-    /// The plan that belongs to a seed: ten minutes of 2 to 16 nodes.
-    pub fn of(seed: u64) -> Self {
+    /// The plan that follows from a seed: ten minutes of 2 to 16 nodes.
+    pub fn from_seed(seed: u64) -> Self {
         let mut rng = Rng::new(seed.wrapping_mul(0x2545_f491_4f6c_dd1d));
         let nodes = if rng.chance(60) { 2 + rng.below(4) } else { 2 + rng.below(15) } as u8;
         let mut plan = Self {
@@ -155,17 +155,17 @@ impl Plan {
             regions: 1 + rng.below(4) as u8,
             global: rng.chance(50),
             dead_threshold: 3 + rng.below(10) as u32,
-            spread: 20 * SEC,
+            start_spread: 20 * SEC,
             length: 600 * SEC,
             faults: Vec::new(),
         };
-        // Every eighth cluster is left in peace.
+        // Every eighth plan has no faults.
         if seed % 8 == 7 {
-            // Whoever starts while others keep coming may find no quiet beats, and fail.
-            plan.spread = 2 * SEC;
+            // While nodes keep joining, no beat is without changes, and the start of a region may fail.
+            plan.start_spread = 2 * SEC;
         } else {
             let count = 1 + rng.below(10);
-            // A few kinds at a time, so that they meet each other.
+            // Few kinds in one plan, so that faults of one kind overlap.
             let kinds: Vec<u64> = (0..3).map(|_| rng.below(24)).collect();
             for _ in 0..count {
                 let kind = kinds[rng.below(3) as usize];
@@ -178,43 +178,43 @@ impl Plan {
     fn fault(&self, rng: &mut Rng, kind: u64) -> Fault {
         let node = rng.below(self.nodes.into()) as u8;
         let region = rng.below(self.regions.into()) as u8;
-        let at = FIRST + rng.below(self.length - CALM - FIRST);
+        let at = FIRST_FAULT + rng.below(self.length - RECOVERY - FIRST_FAULT);
         let dead = Us::from(self.dead_threshold) * 2 * SEC;
-        let longest = (self.length - CALM - at).max(1);
-        // Around the time until death, where it matters, or anything.
+        let longest = (self.length - RECOVERY - at).max(1);
+        // Mostly close to the dead time, where the length matters.
         let length = if rng.chance(60) {
             dead.saturating_sub(6 * SEC) + rng.below(12 * SEC)
         } else {
             10 * MS + rng.below(60 * SEC)
         };
         let end = at + length.min(longest);
-        let away = if rng.chance(50) { 5 * SEC } else { 60 * SEC };
-        let back = at + 100 * MS + rng.below(away);
-        let who = rng.chance(70).then_some(node);
-        let disk = |how| Fault::Disk { disk: region, node: who, at, end, how };
+        let down = if rng.chance(50) { 5 * SEC } else { 60 * SEC };
+        let restart_at = at + 100 * MS + rng.below(down);
+        let affected = rng.chance(70).then_some(node);
+        let disk = |kind| Fault::Disk { disk: region, node: affected, at, end, kind };
         match kind {
-            0..=2 => Fault::Crash { node, at, back },
-            3 => Fault::Shutdown { node, at, back },
+            0..=2 => Fault::Crash { node, at, restart_at },
+            3 => Fault::Shutdown { node, at, restart_at },
             4..=6 => Fault::Pause { node, at, end },
-            7 => Fault::Slow { node, at, end, by: MS + rng.below(3 * SEC) },
+            7 => Fault::Slow { node, at, end, delay: MS + rng.below(3 * SEC) },
             8 => {
                 let far = if rng.chance(60) { rng.below(21) as i64 } else { rng.below(200_000) as i64 };
-                Fault::Jump { node, at, by: if rng.chance(50) { far } else { -far } }
+                Fault::ClockJump { node, at, seconds: if rng.chance(50) { far } else { -far } }
             }
-            9..=10 => disk(Bad::Error),
-            11 => disk(Bad::ErrorDone),
-            12..=13 => disk(Bad::Hang),
-            14..=15 => disk(Bad::HangDone),
-            16 => disk(Bad::LostWrite),
-            17 => disk(Bad::TornWrite),
-            18 => disk(Bad::StaleRead),
-            19..=20 => disk(Bad::Slow(MS + rng.below(4 * SEC))),
-            21..=22 => Fault::Remake { node, region, at, wait: 10 * MS + rng.below(20 * SEC) },
+            9..=10 => disk(DiskFault::Error),
+            11 => disk(DiskFault::ErrorDone),
+            12..=13 => disk(DiskFault::Hang),
+            14..=15 => disk(DiskFault::HangDone),
+            16 => disk(DiskFault::LostWrite),
+            17 => disk(DiskFault::TornWrite),
+            18 => disk(DiskFault::StaleRead),
+            19..=20 => disk(DiskFault::Slow(MS + rng.below(4 * SEC))),
+            21..=22 => Fault::Recreate { node, region, at, wait: 10 * MS + rng.below(20 * SEC) },
             _ => {
                 let wrong = match rng.below(3) {
-                    0 => Wrong::DeadThreshold(3 + rng.below(10) as u32),
-                    1 => Wrong::Number(rng.below(self.nodes.into()) as u8),
-                    _ => Wrong::Blocks(1 + rng.below(self.nodes.into()) as u32),
+                    0 => Misconfiguration::DeadThreshold(3 + rng.below(10) as u32),
+                    1 => Misconfiguration::Number(rng.below(self.nodes.into()) as u8),
+                    _ => Misconfiguration::Blocks(1 + rng.below(self.nodes.into()) as u32),
                 };
                 Fault::Config { node, wrong }
             }

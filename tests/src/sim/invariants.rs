@@ -1,18 +1,18 @@
-//! What must hold after each step, and carrying out what an engine wants.
+//! What must hold after each call of an engine.
 
 use uo2cb_core::heartbeat::DiskRequest;
 use uo2cb_core::heartbeat::disk::Block;
 use uo2cb_core::{Action, NodeNum, Refusal, Reply, RequestId, View};
 
 use super::disk::SLOT;
-use super::faults::{Fault, Wrong};
-use super::node::{Farewell, Mail, Purpose};
-use super::reference::{Run, Sample};
+use super::faults::{Fault, Misconfiguration};
+use super::node::{LastBlock, NodeEvent, Purpose};
+use super::reference::{ActiveRegion, Verdict};
 use super::safety::write_timeout;
-use super::world::{Served, World};
+use super::world::{Completion, World};
 use super::{SEC, Us};
 
-/// An invariant that does not hold.
+/// An invariant that did not hold.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Violation {
     /// Its name.
@@ -23,26 +23,28 @@ pub struct Violation {
     pub at: Us,
 }
 
-/// All is well, or not.
+/// The outcome of a check.
 pub type Checked = Result<(), Violation>;
 
-/// An invariant that does not hold; the world adds the time.
+/// A violation; [`World::run`] adds the time.
 pub fn broken(invariant: &'static str, found: String) -> Violation {
     Violation { invariant, found, at: 0 }
 }
 
-/// The violation, unless it holds.
+/// A violation unless `holds`.
 pub fn check(holds: bool, invariant: &'static str, found: impl FnOnce() -> String) -> Checked {
     if holds { Ok(()) } else { Err(broken(invariant, found())) }
 }
 
 impl World {
-    /// Carries out what an engine wants after an input, and checks it. `must`: that is a fence.
-    pub fn carry_out(&mut self, n: usize, actions: Vec<Action>, served: Served, must: bool) -> Checked {
-        self.carry(n, actions, served, must).map_err(|violation| Violation { at: self.now, ..violation })
-    }
-
-    fn carry(&mut self, n: usize, actions: Vec<Action>, served: Served, must: bool) -> Checked {
+    /// Checks and performs the actions that followed from an input. `must_fence`: a fence has to be among them.
+    pub fn carry_out(
+        &mut self,
+        n: usize,
+        actions: Vec<Action>,
+        completion: Completion,
+        must_fence: bool,
+    ) -> Checked {
         self.figures.steps += 1;
         if self.trace.wanted() {
             for action in &actions {
@@ -50,22 +52,26 @@ impl World {
             }
         }
         let fences = actions.iter().any(|action| matches!(action, Action::Fence { .. }));
-        check(fences || !must, "a fence is not late", || format!("node {n} goes on after its deadline"))?;
-        check(must || !fences, "a fence has a reason", || format!("node {n} fences before its deadline"))?;
+        check(fences || !must_fence, "a fence at its deadline", || {
+            format!("node {n} goes on after its deadline")
+        })?;
+        check(must_fence || !fences, "no fence before its deadline", || {
+            format!("node {n} fences before its deadline")
+        })?;
         if fences {
             let writes =
                 actions.iter().any(|action| matches!(action, Action::Disk(_, DiskRequest::Write { .. })));
-            check(!writes, "who fences writes nothing", || format!("node {n}"))?;
-            check(!self.plan.faults.is_empty(), "a quiet cluster stays quiet", || {
+            check(!writes, "no write after a fence", || format!("node {n}"))?;
+            check(!self.plan.faults.is_empty(), "without faults nothing fails", || {
                 format!("node {n} fences")
             })?;
             self.fenced(n);
             return Ok(());
         }
-        // With one region every loss is that of half of them.
+        // With one region there is nothing to read: its failure is that of at least half of them.
         let several = self.plan.global && self.plan.regions > 1;
-        let looked = several && matches!(served, Served::Read(..) | Served::Written(..));
-        self.serve(n, served, &actions)?;
+        let reads_quorum = several && matches!(completion, Completion::Read(..) | Completion::Written(..));
+        self.check_completion(n, completion, &actions)?;
         if self.nodes[n].ending {
             self.removals(n);
         }
@@ -76,25 +82,25 @@ impl World {
         }
         self.removals(n);
         for action in actions {
-            self.act(n, action)?;
+            self.perform(n, action)?;
         }
         if self.nodes[n].engine.is_none() {
             return Ok(());
         }
-        self.maps(n)?;
+        self.check_maps(n)?;
         self.set_wake(n);
-        if looked && self.nodes[n].regions.iter().any(|region| region.run.is_some()) {
-            self.look(n)?;
+        if reads_quorum && self.nodes[n].regions.iter().any(|region| region.run.is_some()) {
+            self.read_quorum(n)?;
         }
         let late = self.deadline(n).filter(|deadline| {
             let due = self.nodes[n].engine.as_ref().and_then(|engine| engine.poll_timeout());
-            due.is_none_or(|due| self.nodes[n].world(due) > *deadline)
+            due.is_none_or(|due| self.nodes[n].virtual_time(due) > *deadline)
         });
-        check(late.is_none(), "a deadline has a timer", || format!("node {n}: {late:?}"))
+        check(late.is_none(), "every deadline has a timer", || format!("node {n}: {late:?}"))
     }
 
-    /// Which regions count for the quorum, as the engine says.
-    fn look(&mut self, n: usize) -> Checked {
+    /// Notes which regions the engine counts as quorum regions.
+    fn read_quorum(&mut self, n: usize) -> Checked {
         let text = self.read(n, "o2hb/quorum_regions")?;
         let numbers: Vec<u32> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
         for region in &mut self.nodes[n].regions {
@@ -103,38 +109,39 @@ impl World {
         Ok(())
     }
 
-    /// What the node must make of what a disk brought.
-    fn serve(&mut self, n: usize, served: Served, actions: &[Action]) -> Checked {
+    /// What must follow from the completion of a disk request.
+    fn check_completion(&mut self, n: usize, completion: Completion, actions: &[Action]) -> Checked {
         let now = self.now;
         let node = &mut self.nodes[n];
-        match served {
-            Served::Nothing => Ok(()),
-            Served::Opened(region, generation) => {
+        match completion {
+            Completion::None => Ok(()),
+            Completion::Opened(region, generation) => {
                 let blocks = node.blocks;
                 let region = &mut node.regions[region];
-                region.run = generation.filter(|_| region.dev.is_some()).map(|one| Run::new(one, blocks));
+                region.run =
+                    generation.filter(|_| region.dev.is_some()).map(|one| ActiveRegion::new(one, blocks));
                 Ok(())
             }
-            Served::Written(region, ok) => {
+            Completion::Written(region, ok) => {
                 let timeout = write_timeout(node.dead_threshold);
                 let Some(run) = &mut node.regions[region].run else { return Ok(()) };
-                let (Some(claim), (good, changed)) = (run.claim.take(), run.beat) else { return Ok(()) };
-                if ok && good && now < claim.issued + timeout {
+                let (Some(write), (good, changed)) = (run.write.take(), run.beat) else { return Ok(()) };
+                if ok && good && now < write.issued + timeout {
                     self.figures.beats += 1;
-                    run.quiet += u32::from(!changed);
-                    let lied = run.good.is_some_and(|good| !good.honest);
-                    run.good = Some(claim);
+                    run.steady_beats += u32::from(!changed);
+                    let false_ack = run.last_good.is_some_and(|good| !good.visible);
+                    run.last_good = Some(write);
                     run.failed = false;
-                    if run.deadline.is_none() || lied {
+                    if run.deadline.is_none() || false_ack {
                         run.recovered = now;
                     }
                     if run.steady {
-                        run.deadline = Some(claim.issued + timeout);
+                        run.deadline = Some(write.issued + timeout);
                     }
                 }
                 Ok(())
             }
-            Served::Read(region, first, bytes, stale) => {
+            Completion::Read(region, first, bytes, stale) => {
                 let Some(bytes) = bytes else { return Ok(()) };
                 let Some(item) = node.regions[region].item else { return Ok(()) };
                 let written = actions.iter().find_map(|action| match action {
@@ -146,7 +153,7 @@ impl World {
         }
     }
 
-    /// Slots came: the first of all, or those of a beat.
+    /// Slots were read: the baseline, or those of a beat.
     fn beat(
         &mut self,
         n: usize,
@@ -169,10 +176,11 @@ impl World {
             }
             return Ok(());
         }
-        let block = written.ok_or_else(|| broken("a beat writes", format!("node {n} region {region}")))?;
+        let block =
+            written.ok_or_else(|| broken("every beat writes", format!("node {n} region {region}")))?;
         let at = usize::from(own).wrapping_sub(first) * SLOT;
         let mut good =
-            bytes.get(at..at + SLOT).is_some_and(|own_slot| run.own_good(own, &Block::decode(own_slot)));
+            bytes.get(at..at + SLOT).is_some_and(|own_slot| run.own_slot_good(own, &Block::decode(own_slot)));
         good &= run.slots.get(usize::from(own)).is_some();
         let counts = run.counts();
         let (mut changed, mut silent) = (false, Vec::new());
@@ -182,23 +190,23 @@ impl World {
             if num == usize::from(own) {
                 found = uo2cb_core::heartbeat::disk::Found { block, good: true, ..found };
             }
-            // What it stands on when it is called silent includes this sample.
+            // This sample is among those that a verdict of silence rests on.
             let mut before = *slot;
             before.stale |= stale;
             let event = match slot.judge(&found, dead_threshold, counts, now) {
-                Sample::Same => None,
-                Sample::Joined => {
-                    slot.seen = true;
-                    node.members.join(num as u8)
+                Verdict::Same => None,
+                Verdict::Joined => {
+                    slot.was_live = true;
+                    node.live.join(num as u8)
                 }
-                Sample::Silent => {
-                    let left = node.members.leave(num as u8);
+                Verdict::Silent => {
+                    let left = node.live.leave(num as u8);
                     silent.push((num as u8, before, left.is_some()));
                     left
                 }
-                Sample::Other => {
-                    slot.seen = false;
-                    node.members.leave(num as u8)
+                Verdict::Other => {
+                    slot.was_live = false;
+                    node.live.leave(num as u8)
                 }
             };
             slot.stale |= stale;
@@ -208,15 +216,15 @@ impl World {
         run.beat = (good, changed);
         run.samples = [run.samples[1], run.samples[2], run.began];
         for (num, slot, dead) in silent {
-            self.silent(n, region, num, &slot)?;
+            self.check_silent(n, region, num, &slot)?;
             if dead {
-                self.dead(n, num)?;
+                self.check_dead(n, num)?;
             }
         }
         Ok(())
     }
 
-    /// A request is answered.
+    /// A request got its reply.
     fn replied(&mut self, n: usize, request: RequestId, result: &Result<Reply, Refusal>) -> Checked {
         let node = &mut self.nodes[n];
         let purpose = node.requests.remove(&request);
@@ -225,114 +233,116 @@ impl World {
         match purpose {
             Purpose::Call => node.answer = Some(result.clone()),
             Purpose::Dev(region) => {
-                let alone = self.plan.global && self.plan.regions == 1;
-                let (incarnation, hopeless) = (node.incarnation, u32::from(node.own) >= node.blocks);
+                let only_region = self.plan.global && self.plan.regions == 1;
+                let (incarnation, no_slot) = (node.incarnation, u32::from(node.own) >= node.blocks);
                 node.regions[region].dev = None;
                 if result.is_err() {
-                    node.leave_all(region);
-                    if !hopeless {
-                        // Longer each time: where all come at once and each as soon as it can, no beat is
-                        // ever quiet.
+                    node.stop_region(region);
+                    if !no_slot {
+                        // Longer each time: if all nodes try again at once, their starts disturb each other for
+                        // ever.
                         let failures = &mut node.regions[region].failures;
                         let wait = 2 * SEC + node.rng.below((8 * SEC) << (*failures).min(3));
                         *failures += 1;
-                        self.later(wait, n, incarnation, Mail::Start(region));
+                        self.schedule_after(wait, n, incarnation, NodeEvent::Start(region));
                     }
                     return Ok(());
                 }
                 let timeout = write_timeout(node.dead_threshold);
                 node.regions[region].failures = 0;
                 let run = node.regions[region].run.as_mut();
-                let run =
-                    run.ok_or_else(|| broken("who started is steady", format!("node {n} has no run")))?;
+                let run = run.ok_or_else(|| {
+                    broken("dev returns from a steady region", format!("node {n} has no run"))
+                })?;
                 run.steady = true;
-                run.deadline = run.good.map(|good| good.issued + timeout);
-                let needs = if alone { 5 } else { 3 };
-                check(run.quiet >= needs, "who started is steady", || {
-                    format!("node {n}: {} beats", run.quiet)
+                run.deadline = run.last_good.map(|good| good.issued + timeout);
+                let needs = if only_region { 5 } else { 3 };
+                check(run.steady_beats >= needs, "dev returns from a steady region", || {
+                    format!("node {n}: {} beats", run.steady_beats)
                 })?;
             }
             Purpose::Rmdir(region, wait) => {
                 check(result.is_ok(), "a region can be removed", || format!("node {n}: {result:?}"))?;
                 if node.ending {
-                    // Everybody is answered at once; what must still be written is looked at in the end.
+                    // Everybody is answered at once; what must still be written is reads_quorum at in the end.
                     return Ok(());
                 }
-                let left = node.farewells.values().find(|(of, _)| *of == region).copied();
-                node.farewells.retain(|_, (of, _)| *of != region);
-                let said = left.is_none_or(|(_, farewell)| farewell == Farewell::Answered);
-                check(said, "who stops says so", || format!("node {n} region {region}: {left:?}"))?;
+                let left = node.last_blocks.values().find(|(of, _)| *of == region).copied();
+                node.last_blocks.retain(|_, (of, _)| *of != region);
+                let written = left.is_none_or(|(_, last_block)| last_block == LastBlock::Done);
+                check(written, "a stopped region wrote its last block", || {
+                    format!("node {n} region {region}: {left:?}")
+                })?;
                 let incarnation = node.incarnation;
-                self.later(wait, n, incarnation, Mail::Make(region));
+                self.schedule_after(wait, n, incarnation, NodeEvent::Make(region));
             }
         }
         Ok(())
     }
 
-    /// Regions that are no more.
+    /// Regions whose directory is gone from the engine's tree stop.
     fn removals(&mut self, n: usize) {
         let node = &mut self.nodes[n];
         let Some(engine) = &node.engine else { return };
         let items = engine.tree(View::Config).items();
-        let gone = |region: &super::node::Region| {
+        let removed = |region: &super::node::Region| {
             let item = region.item?;
             (node.ending || (region.removing && items.kind(item).is_none())).then_some(item)
         };
-        let mut gone: Vec<_> =
-            node.regions.iter().enumerate().filter_map(|(at, region)| Some((gone(region)?, at))).collect();
-        gone.sort_unstable();
-        for (item, at) in gone {
+        let mut removed_now: Vec<_> =
+            node.regions.iter().enumerate().filter_map(|(at, region)| Some((removed(region)?, at))).collect();
+        removed_now.sort_unstable();
+        for (item, at) in removed_now {
             let region = &mut node.regions[at];
             region.item = None;
             if region.run.as_ref().is_some_and(|run| run.steady) {
-                node.farewells.insert(item, (at, Farewell::Due));
+                node.last_blocks.insert(item, (at, LastBlock::Due));
             }
-            node.leave_all(at);
+            node.stop_region(at);
             node.regions[at].removing = false;
             node.regions[at].quorum = false;
         }
     }
 
-    /// What consumers were told, what the engine says, and what follows from the disks are one.
-    fn maps(&self, n: usize) -> Checked {
+    /// What the consumer was told, the engine's status, and what follows from the disks are the same.
+    fn check_maps(&self, n: usize) -> Checked {
         let node = &self.nodes[n];
         let Some(engine) = &node.engine else { return Ok(()) };
         if node.ending {
-            // Its consumers have been let go: whom it leaves is told to nobody.
+            // A shutdown releases the consumers: the down edges of its regions are delivered to nobody.
             return Ok(());
         }
-        if !node.telling {
+        if !node.delivering {
             check(node.expected.is_empty(), "each event once and in order", || {
-                format!("node {n} tells nothing of {:?}", node.expected)
+                format!("node {n} does not deliver {:?}", node.expected)
             })?;
-            let same = node.told.iter().copied().eq(node.members.all());
-            check(same, "the map is what was told", || format!("node {n}: {:?}", node.told))?;
+            let same = node.delivered.iter().copied().eq(node.live.all());
+            check(same, "the live map is what was delivered", || format!("node {n}: {:?}", node.delivered))?;
         }
         if self.figures.steps % 16 != 0 && node.expected.is_empty() {
             return Ok(());
         }
         let status = engine.status();
         let up = status.cluster.map(|cluster| cluster.up).unwrap_or_default();
-        let right = up.iter().map(NodeNum::get).eq(node.members.all());
-        check(right, "the map is what was told", || format!("node {n} says {up}"))?;
+        let right = up.iter().map(NodeNum::get).eq(node.live.all());
+        check(right, "the live map is what was delivered", || format!("node {n} says {up}"))?;
         for region in &status.regions {
             let run = node.region_of(region.id).and_then(|at| node.regions[at].run.as_ref());
             let live = run.iter().flat_map(|run| run.slots.iter().enumerate());
             let live = live.filter(|(_, slot)| slot.live).map(|(num, _)| num as u8);
             let same = live.eq(region.up.iter().map(|(node, _)| node.num.get()));
-            check(same, "the map is what was told", || format!("node {n} says {:?}", region.up))?;
+            check(same, "the live map is what was delivered", || format!("node {n} says {:?}", region.up))?;
         }
         Ok(())
     }
 
-    /// After some time without faults everybody sees everybody, and nobody waits.
+    /// After some time without faults every node sees every node live, and no request waits.
     pub fn check_end(&mut self) -> Checked {
-        let wrong = |fault: &Fault| matches!(fault, Fault::Config { wrong: Wrong::Number(_), .. });
-        let end = self.now;
-        let fail = |found: String| Violation { invariant: "all is well in the end", found, at: end };
-        let twice = self.plan.faults.iter().any(wrong);
+        let wrong = |fault: &Fault| matches!(fault, Fault::Config { wrong: Misconfiguration::Number(_), .. });
+        let fail = |found: String| broken("all live and steady at the end", found);
+        let shared_slot = self.plan.faults.iter().any(wrong);
         for (n, node) in self.nodes.iter().enumerate() {
-            if twice {
+            if shared_slot {
                 continue;
             }
             let Some(engine) = &node.engine else { return Err(fail(format!("node {n} does not run"))) };
@@ -346,10 +356,10 @@ impl World {
                 let Some(run) = region.run.as_ref().filter(|run| run.steady) else {
                     return Err(fail(format!("node {n} region {at} is not steady")));
                 };
-                let alive = |num: usize| self.nodes[num].blocks as usize > num;
-                let missing = run.slots.iter().enumerate().find(|(num, slot)| slot.live != alive(*num));
+                let has_slot = |num: usize| self.nodes[num].blocks as usize > num;
+                let missing = run.slots.iter().enumerate().find(|(num, slot)| slot.live != has_slot(*num));
                 if let Some((num, _)) = missing {
-                    return Err(fail(format!("node {n} is wrong about {num} in region {at}")));
+                    return Err(fail(format!("node {n} has the wrong state of {num} in region {at}")));
                 }
             }
         }

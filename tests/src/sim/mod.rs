@@ -1,13 +1,14 @@
-//! Clusters in virtual time: engines over shared disks, with faults, stepping from event to event.
+//! Clusters in virtual time: a discrete-event simulation of engines over shared disks, with faults.
 //!
 //! All of a run follows from its [`Plan`](faults::Plan), and a plan from one seed: there is no clock, no thread and no
-//! random order in here. Who runs a plan gets figures, or the first [`Violation`](invariants::Violation).
+//! random order in here. Running a plan returns figures, or the first [`Violation`](invariants::Violation).
 
 pub mod actions;
 pub mod disk;
+pub mod dispatch;
 pub mod faults;
-pub mod flight;
 pub mod invariants;
+pub mod io;
 pub mod node;
 pub mod reference;
 pub mod safety;
@@ -16,11 +17,11 @@ pub mod shrink;
 pub mod trace;
 pub mod world;
 
-/// Virtual time in microseconds since the world began.
+/// Virtual time in microseconds since the start of the run.
 pub type Us = u64;
 /// One millisecond.
 pub const MS: Us = 1000;
 /// One second.
 pub const SEC: Us = 1_000_000;
-/// Time between two beats.
+/// Time between two beats of a region.
 pub const PERIOD: Us = 2 * SEC;

@@ -1,4 +1,4 @@
-//! One node of a world: its engine, its clocks, and what the world expects of it.
+//! One node of the simulation: its engine, its clocks, and what is expected of it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -6,39 +6,39 @@ use std::time::Duration;
 use uo2cb_core::heartbeat::Edge;
 use uo2cb_core::{Engine, Instant, ItemId, Now, Refusal, Reply, RequestId};
 
-use super::flight::Flight;
-use super::reference::{Members, Run};
+use super::io::Io;
+use super::reference::{ActiveRegion, LiveMap};
 use super::{SEC, Us};
 use crate::rng::Rng;
 
-/// Wall clock when the world begins, in seconds since 1970.
+/// Wall clock at the start of a run, in seconds since 1970.
 const EPOCH: i64 = 1_800_000_000;
 
 /// What a request is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Purpose {
-    /// Answered at once, and looked at there.
+    /// Answered at once, and reads_quorum at there.
     Call,
-    /// The start of a region.
+    /// The write to a region's `dev`.
     Dev(usize),
-    /// The end of a region; to be made again so much later.
+    /// The removal of a region, which is made again this much later.
     Rmdir(usize, Us),
 }
 
-/// What reaches a node, when it runs.
+/// An event for a running node.
 #[derive(Clone, Debug)]
-pub enum Mail {
-    /// A request to a disk has ended.
-    Disk(Flight),
-    /// The consumer has dealt with an event.
-    Told(u64),
-    /// Start a region.
+pub enum NodeEvent {
+    /// A request to a disk has completed.
+    IoDone(Io),
+    /// The consumer is done with the event of this number.
+    Delivered(u64),
+    /// An administrator writes to a region's `dev`.
     Start(usize),
-    /// Make a region, and start it.
+    /// An administrator makes a region, and writes to its `dev`.
     Make(usize),
-    /// Remove a region, and make it again so much later.
+    /// An administrator removes a region, and makes it again this much later.
     Remove(usize, Us),
-    /// End, to run again not before this time.
+    /// Shut down, and boot again not before this time.
     Shutdown(Us),
 }
 
@@ -47,82 +47,82 @@ pub enum Mail {
 pub struct Region {
     /// Its directory.
     pub item: Option<ItemId>,
-    /// It beats.
-    pub run: Option<Run>,
-    /// The write to `dev` that waits.
+    /// Set while it heartbeats.
+    pub run: Option<ActiveRegion>,
+    /// The write to `dev` that has not returned.
     pub dev: Option<RequestId>,
-    /// How many of them failed since the last that did not.
+    /// How many writes to `dev` have failed in a row.
     pub failures: u32,
-    /// Its removal has been asked for.
+    /// A rmdir has been requested.
     pub removing: bool,
-    /// Global heartbeat: the engine says that it is a quorum region.
+    /// Global heartbeat: it is a quorum region, by the engine's `quorum_regions`.
     pub quorum: bool,
     /// Its number in global heartbeat.
     pub num: u32,
 }
 
-/// A region's last block.
+/// State of the last block, with generation 0, of a region that stopped.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Farewell {
-    /// It must be written.
+pub enum LastBlock {
+    /// It must still be written.
     Due,
     /// It has been handed to the disk.
-    Written,
-    /// The disk has answered.
-    Answered,
+    Submitted,
+    /// The write has completed.
+    Done,
 }
 
 /// A node.
 #[derive(Debug)]
 pub struct Node {
-    /// None: not running.
+    /// None if it does not run.
     pub engine: Option<Engine>,
-    /// Counts its starts.
+    /// Number of its boots.
     pub incarnation: u32,
-    /// When it started: its monotonic clock begins there.
-    pub born: Us,
-    /// How far its wall clock is off, in seconds.
-    pub wall: i64,
-    /// When that last changed.
-    pub jumped: Option<Us>,
-    /// Its number, as it sees it.
+    /// When it booted: zero of its monotonic clock.
+    pub started_at: Us,
+    /// How far its wall clock is ahead of the others', in seconds.
+    pub wall_offset: i64,
+    /// When its wall clock last jumped.
+    pub clock_jumped_at: Option<Us>,
+    /// Its node number, as configured on itself.
     pub own: u8,
-    /// As it is configured.
+    /// Its dead threshold.
     pub dead_threshold: u32,
-    /// As it is configured.
+    /// Its number of slots in each region.
     pub blocks: u32,
-    /// It does not run before this.
+    /// Its process is stopped until then.
     pub paused: Us,
-    /// It wants to be called then.
+    /// When its engine's earliest timer is due.
     pub wake: Option<Us>,
-    /// What came while it was paused.
-    pub inbox: VecDeque<Mail>,
-    /// For everything random about it.
+    /// Events that came while it was paused.
+    pub queued: VecDeque<NodeEvent>,
+    /// Source of everything random about it.
     pub rng: Rng,
     next_request: u64,
-    /// Requests without an answer.
+    /// Requests that have no reply yet.
     pub requests: BTreeMap<RequestId, Purpose>,
-    /// The answer to the last call.
+    /// The reply to the last call.
     pub answer: Option<Result<Reply, Refusal>>,
     /// One for each disk.
     pub regions: Vec<Region>,
-    /// Open disks, and the name of each opening.
+    /// Open disks, and the id of each opening.
     pub open: BTreeMap<ItemId, u64>,
-    /// Disks with a request on its way.
+    /// Openings with a request in flight.
     pub busy: BTreeSet<u64>,
-    /// Last blocks, by directory.
-    pub farewells: BTreeMap<ItemId, (usize, Farewell)>,
-    /// Who is live, by what the world let it read.
-    pub members: Members,
-    /// Events that must come, in this order.
+    /// Last blocks of regions that stopped, by their directory, with the region's number.
+    pub last_blocks: BTreeMap<ItemId, (usize, LastBlock)>,
+    /// Who is live, by what it has read.
+    pub live: LiveMap,
+    /// Edges that the consumer must be told, in this order.
     pub expected: VecDeque<(Edge, u8)>,
-    /// What the consumer has been told.
-    pub told: BTreeSet<u8>,
+    /// Live nodes, by the events that the consumer was told.
+    pub delivered: BTreeSet<u8>,
     /// Number of the next event.
     pub next_event: u64,
-    /// The consumer is busy with an event.
-    pub telling: bool,
-    /// It is ending in order.
+    /// The consumer has not answered the last event yet.
+    pub delivering: bool,
+    /// It is shutting down in order.
     pub ending: bool,
 }
 
@@ -130,19 +130,19 @@ impl Node {
     /// Not running yet.
     pub fn new(number: u8, seed: u64) -> Self {
         let mut rng = Rng::new(seed ^ (u64::from(number) + 1).wrapping_mul(0x9e6c_63d0_876a_68ee));
-        let wall = rng.below(7) as i64 - 3;
+        let wall_offset = rng.below(7) as i64 - 3;
         Self {
             engine: None,
             incarnation: 0,
-            born: 0,
-            wall,
-            jumped: None,
+            started_at: 0,
+            wall_offset,
+            clock_jumped_at: None,
             own: number,
             dead_threshold: 0,
             blocks: 0,
             paused: 0,
             wake: None,
-            inbox: VecDeque::new(),
+            queued: VecDeque::new(),
             rng,
             next_request: 0,
             requests: BTreeMap::new(),
@@ -150,52 +150,52 @@ impl Node {
             regions: Vec::new(),
             open: BTreeMap::new(),
             busy: BTreeSet::new(),
-            farewells: BTreeMap::new(),
-            members: Members::default(),
+            last_blocks: BTreeMap::new(),
+            live: LiveMap::default(),
             expected: VecDeque::new(),
-            told: BTreeSet::new(),
+            delivered: BTreeSet::new(),
             next_event: 0,
-            telling: false,
+            delivering: false,
             ending: false,
         }
     }
 
-    /// Gone, as by a loss of power. Its wall clock goes on.
-    pub fn die(&mut self) {
+    /// Stops it at once, as a loss of power does. Its wall clock goes on.
+    pub fn halt(&mut self) {
         self.engine = None;
         self.wake = None;
-        self.inbox.clear();
+        self.queued.clear();
         self.requests.clear();
         self.regions.clear();
         self.open.clear();
         self.busy.clear();
-        self.farewells.clear();
-        self.members = Members::default();
+        self.last_blocks.clear();
+        self.live = LiveMap::default();
         self.expected.clear();
-        self.told.clear();
-        (self.telling, self.ending) = (false, false);
+        self.delivered.clear();
+        (self.delivering, self.ending) = (false, false);
     }
 
     /// Its clocks.
     pub fn now(&self, now: Us) -> Now {
-        let unix = (EPOCH + self.wall).unsigned_abs();
+        let unix = (EPOCH + self.wall_offset).unsigned_abs();
         Now {
-            mono: Instant::at(Duration::from_micros(now - self.born)),
+            mono: Instant::at(Duration::from_micros(now - self.started_at)),
             unix: Duration::from_secs(unix) + Duration::from_micros(now),
         }
     }
 
-    /// A moment of its monotonic clock in time of the world.
-    pub fn world(&self, at: Instant) -> Us {
-        self.born + at.since_start().as_micros() as Us
+    /// A moment of its monotonic clock in virtual time.
+    pub fn virtual_time(&self, at: Instant) -> Us {
+        self.started_at + at.since_start().as_micros() as Us
     }
 
-    /// What the next block must have as seq.
+    /// The seq that a block written now must have.
     pub fn seq(&self, now: Us) -> u64 {
-        (EPOCH + self.wall).unsigned_abs() + now / SEC
+        (EPOCH + self.wall_offset).unsigned_abs() + now / SEC
     }
 
-    /// A new request.
+    /// Ids and remembers a new request.
     pub fn request(&mut self, purpose: Purpose) -> RequestId {
         self.next_request += 1;
         let request = RequestId(self.next_request);
@@ -203,17 +203,17 @@ impl Node {
         request
     }
 
-    /// Which region has this directory.
+    /// The region that has this directory.
     pub fn region_of(&self, item: ItemId) -> Option<usize> {
         self.regions.iter().position(|region| region.item == Some(item))
     }
 
-    /// A region beats no more: who was live there leaves.
-    pub fn leave_all(&mut self, region: usize) {
+    /// A region stops to heartbeat: every node that was live in it leaves.
+    pub fn stop_region(&mut self, region: usize) {
         let Some(run) = self.regions[region].run.take() else { return };
         for (num, slot) in run.slots.iter().enumerate() {
             if slot.live {
-                self.expected.extend(self.members.leave(num as u8));
+                self.expected.extend(self.live.leave(num as u8));
             }
         }
     }

@@ -1,32 +1,32 @@
-//! Judging slots as the specification says it, a second time and by other hands: what a node must conclude from what
-//! the world let it read.
+//! A second implementation of the judging of slots, from the specification alone: what a node must conclude from what
+//! it has read.
 
 use uo2cb_core::heartbeat::Edge;
 use uo2cb_core::heartbeat::disk::{Block, Found};
 
 use super::{PERIOD, Us};
 
-/// What a node has to remember of a slot.
+/// What a node remembers of a slot in one region.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct RefSlot {
+pub struct Slot {
     /// Seq and generation of the last sample.
     pub last: (u64, u64),
     equal: u32,
     changed: u32,
     /// Live in this region?
     pub live: bool,
-    /// When its seq last changed, as seen from here.
+    /// When a sample last found another seq.
     pub changed_at: Us,
-    /// A read gave an old copy since then.
+    /// Since then a read returned an old copy.
     pub stale: bool,
-    /// It has been live here with its present generation.
-    pub seen: bool,
+    /// It has been live in this region with its present generation.
+    pub was_live: bool,
 }
 
-/// What a sample means for the region.
+/// What a sample says about a node in a region.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Sample {
-    /// Nothing.
+pub enum Verdict {
+    /// Nothing new.
     Same,
     /// It joins.
     Joined,
@@ -36,12 +36,12 @@ pub enum Sample {
     Other,
 }
 
-impl RefSlot {
-    /// `counts`: an unchanged sample is one of silence, as it is not too close to the one before.
-    pub fn judge(&mut self, found: &Found, dead_threshold: u32, counts: bool, now: Us) -> Sample {
+impl Slot {
+    /// Judges one sample. `counts`: an unchanged one counts as equal, because it is a period after the one before.
+    pub fn judge(&mut self, found: &Found, dead_threshold: u32, counts: bool, now: Us) -> Verdict {
         let Block { seq, generation, .. } = found.block;
         if !counts && (!found.good || (seq, generation) == self.last) {
-            return Sample::Same;
+            return Verdict::Same;
         }
         let mut other = false;
         if found.good {
@@ -60,85 +60,85 @@ impl RefSlot {
         } else if self.live {
             self.equal += 1;
         } else {
-            return Sample::Same;
+            return Verdict::Same;
         }
         if !self.live {
             if self.changed < 2 {
-                return Sample::Same;
+                return Verdict::Same;
             }
             (self.live, self.equal) = (true, 0);
-            return Sample::Joined;
+            return Verdict::Joined;
         }
         if other {
             self.live = false;
-            return Sample::Other;
+            return Verdict::Other;
         }
         if self.equal >= dead_threshold {
             (self.live, self.changed) = (false, 0);
-            return Sample::Silent;
+            return Verdict::Silent;
         }
         if self.changed > 0 {
             (self.changed, self.equal) = (0, 0);
         }
-        Sample::Same
+        Verdict::Same
     }
 }
 
-/// A write that was said to be done, and what it was worth.
+/// A write of a beat.
 #[derive(Clone, Copy, Debug)]
-pub struct Claim {
-    /// When it was wanted.
+pub struct BeatWrite {
+    /// When it was handed to the disk.
     pub issued: Us,
-    /// It really came to be on the disk, and differed from what was there.
-    pub honest: bool,
+    /// Observers will see it: all of it reaches the disk, and its seq differs from the one before.
+    pub visible: bool,
 }
 
-/// A region that beats, as the world sees it.
+/// A region that heartbeats on a node: what follows from the disk, without asking the engine.
 #[derive(Debug)]
-pub struct Run {
-    /// Of this start.
+pub struct ActiveRegion {
+    /// The generation of this start.
     pub generation: u64,
     /// One for each slot.
-    pub slots: Vec<RefSlot>,
-    /// The slots have been read once.
+    pub slots: Vec<Slot>,
+    /// The baseline has been read.
     pub baseline: bool,
-    /// When the beat in hand began.
+    /// When the present beat began.
     pub began: Us,
-    /// When the last beat began whose unchanged samples count.
+    /// When the last beat began whose unchanged samples counted.
     counted: Option<Us>,
-    /// The write in hand.
-    pub claim: Option<Claim>,
-    /// Whether its beat found the own slot good and nobody's coming or going.
+    /// The write in flight.
+    pub write: Option<BeatWrite>,
+    /// Whether its beat found the own slot as written, and whether a node joined or left.
     pub beat: (bool, bool),
-    /// Beats so far that were good and quiet.
-    pub quiet: u32,
-    /// The last write that made a beat good.
-    pub good: Option<Claim>,
-    /// The write to `dev` was accepted.
+    /// Good beats so far in which no node joined or left: those that count towards steady.
+    pub steady_beats: u32,
+    /// The write of the last good beat.
+    pub last_good: Option<BeatWrite>,
+    /// The write to `dev` has returned.
     pub steady: bool,
-    /// When it must be given up.
+    /// When its write timeout ends.
     pub deadline: Option<Us>,
-    /// When it was good for the first time, or again after its time had run out or the disk had lied.
+    /// When its first good beat ended, or the first one after a write timeout or after a write that no observer saw.
     pub recovered: Us,
-    /// When the last beats began that read the slots.
+    /// When the last three beats began that read the slots, oldest first.
     pub samples: [Us; 3],
-    /// Global heartbeat: a quorum region whose time ran out.
+    /// Global heartbeat: a quorum region whose write timeout has ended.
     pub failed: bool,
 }
 
-impl Run {
-    /// A start.
+impl ActiveRegion {
+    /// At the start of a region.
     pub fn new(generation: u64, blocks: u32) -> Self {
         Self {
             generation,
-            slots: vec![RefSlot::default(); blocks as usize],
+            slots: vec![Slot::default(); blocks as usize],
             baseline: false,
             began: 0,
             counted: None,
-            claim: None,
+            write: None,
             beat: (false, false),
-            quiet: 0,
-            good: None,
+            steady_beats: 0,
+            last_good: None,
             steady: false,
             deadline: None,
             recovered: 0,
@@ -147,7 +147,7 @@ impl Run {
         }
     }
 
-    /// Whether unchanged samples of the beat in hand count as silence.
+    /// Whether unchanged samples of the present beat count.
     pub fn counts(&mut self) -> bool {
         let counts = self.counted.is_none_or(|last| self.began >= last + PERIOD);
         if counts {
@@ -156,28 +156,28 @@ impl Run {
         counts
     }
 
-    /// Is the own slot as it was written? Not if nothing was known of it.
-    pub fn own_good(&self, own: u8, found: &Found) -> bool {
+    /// Is the own slot as it was written last? No if nothing was written or read yet.
+    pub fn own_slot_good(&self, own: u8, found: &Found) -> bool {
         let last = self.slots.get(usize::from(own)).map(|slot| slot.last).unwrap_or_default();
         last.0 != 0 && found.block.node == own && (found.block.seq, found.block.generation) == last
     }
 }
 
-/// Who is live in how many regions of a node, and what its consumers must hear of it.
+/// A node's live map: in how many regions each node is live. An edge is the first region that sees it, or the last.
 #[derive(Debug, Default)]
-pub struct Members {
+pub struct LiveMap {
     regions: std::collections::BTreeMap<u8, u32>,
 }
 
-impl Members {
-    /// One region more sees `num`.
+impl LiveMap {
+    /// `num` joined a region.
     pub fn join(&mut self, num: u8) -> Option<(Edge, u8)> {
         let count = self.regions.entry(num).or_default();
         *count += 1;
         (*count == 1).then_some((Edge::Up, num))
     }
 
-    /// One region less sees it.
+    /// `num` left a region.
     pub fn leave(&mut self, num: u8) -> Option<(Edge, u8)> {
         let count = self.regions.get_mut(&num)?;
         *count -= 1;
@@ -188,7 +188,7 @@ impl Members {
         Some((Edge::Down, num))
     }
 
-    /// All who are live.
+    /// All live nodes.
     pub fn all(&self) -> impl Iterator<Item = u8> + '_ {
         self.regions.keys().copied()
     }

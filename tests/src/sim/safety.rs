@@ -1,40 +1,40 @@
-//! Deadlines and margins: when a node must be gone, and when others may say that it is.
+//! Deadlines and margins: when a node must have fenced, and when others may declare it dead.
 //!
-//! All is reckoned from `issued`, the moment at which the last write of a good beat was handed to the disk, with D the
+//! All times count from `issued`, the moment at which the last write of a good beat was handed to the disk, with D the
 //! dead threshold and a period of 2 s:
 //!
-//! - The writer gives the region up at `issued` + (D - 1) x 2 s: exactly then if it runs, and else as the first thing
-//!   when it runs again, before any write. Local heartbeat: it fences. Global: the region has failed, and it fences
-//!   if that makes half of the quorum regions.
-//! - An observer says "dead" after D unchanged samples that begin at least 2 s apart, the first of them after the
+//! - The writer's write timeout ends at `issued` + (D - 1) x 2 s. It acts on that exactly then if it runs, and else as
+//!   the first thing when it runs again, before any write. Local heartbeat: it fences. Global: the region has failed,
+//!   and it fences if half of the quorum regions have.
+//! - An observer declares it dead after D unchanged samples that begin at least 2 s apart, the first of them after the
 //!   sample in which it saw the write (which cannot have been before `issued`). So that is never before
 //!   `issued` + (D - 1) x 2 s, whatever latencies, pauses and late beats there are: the margin is not negative. An
 //!   observer that beats in time adds up to 2 s to it, as it first sees the write up to a period after it was made;
-//!   it says "dead" at the latest at `issued` + (D + 1) x 2 s + what the writing and one beat take.
-//! - A write that was handed to the disk before the deadline may land at any later time: that no program can prevent.
+//!   it declares the writer dead at the latest at `issued` + (D + 1) x 2 s + what the writing and one beat take.
+//! - A write that was handed to the disk before the deadline may reach the disk at any later time: no program can
+//!   prevent that.
 //!
-//! What the protocol cannot promise, and [`World::silent`] excuses:
+//! The protocol promises nothing in these cases, and [`World::check_silent`] accepts them:
 //!
-//! - The disk lied: the write was acknowledged but lost or torn, or the observer was given an old copy since it last
-//!   saw a change.
-//! - The writer's wall clock jumped since then: two blocks may have the same seq, which looks like silence.
+//! - The write was acknowledged but lost or torn, or the observer has read an old copy since it last saw a change.
+//! - The writer's wall clock has jumped since then: two blocks may have the same seq, and count as equal samples.
 //! - The observer's dead threshold is smaller than the writer's, or two nodes write to one slot.
-//! - The observer's last sample was taken before the writer was good for the first time, or again after its time had
-//!   run out or the disk had lied.
-//! - A region that is not steady has no write timeout; nor has the write to its `dev` returned.
+//! - The observer's last sample was taken before the writer's first good beat, or before its first good beat after a
+//!   write timeout or a lost or torn write.
+//! - A region that is not steady has no write timeout; the write to its `dev` has not returned either.
 
 use super::invariants::{Checked, broken};
-use super::reference::RefSlot;
+use super::reference::Slot;
 use super::world::World;
 use super::{PERIOD, SEC, Us};
 
-/// How long a node goes on without a good beat.
+/// The write timeout: for how long a node may go on without a good beat.
 pub fn write_timeout(dead_threshold: u32) -> Us {
     Us::from(dead_threshold - 1) * PERIOD
 }
 
 impl World {
-    /// Lets time run out for the regions of a node. True: it must fence in this very call.
+    /// Ends the write timeouts of a node that are over. True: its engine must fence in the present call.
     pub fn expire(&mut self, n: usize) -> bool {
         let (now, global) = (self.now, self.plan.global);
         let mut expired = false;
@@ -58,10 +58,10 @@ impl World {
         self.nodes[n].regions.iter().filter_map(|region| region.run.as_ref()?.deadline).min()
     }
 
-    /// To observer `b` the node in slot `num` is silent in the last region where it was live, and so dead: is it? Not
-    /// asked of regions where `b` never saw it, or has not sampled it three times since it recovered there: one good
-    /// beat makes a failed region good again for the writer, but an observer needs two changes.
-    pub fn dead(&self, b: usize, num: u8) -> Checked {
+    /// Observer `b` declares the node in slot `num` dead, as it is silent in the last region where it was live: is it
+    /// dead? Regions are left out where `b` never saw it live, or has not sampled it three times since it recovered:
+    /// one good beat ends a region's failure for the writer, but an observer needs two changes.
+    pub fn check_dead(&self, b: usize, num: u8) -> Checked {
         let observer = &self.nodes[b];
         let Some(writer) = self.nodes.get(usize::from(num)).filter(|writer| writer.own == num) else {
             return Ok(());
@@ -70,25 +70,30 @@ impl World {
             return Ok(());
         }
         for (at, (theirs, ours)) in writer.regions.iter().zip(&observer.regions).enumerate() {
-            let (Some(run), Some(sight)) = (&theirs.run, &ours.run) else { continue };
-            let Some(slot) = sight.slots.get(usize::from(num)) else { continue };
-            let lied = slot.stale || run.good.is_none_or(|good| !good.honest);
-            let jumped = writer.jumped.is_some_and(|at| at + 4 * SEC >= slot.changed_at);
-            let fresh = !slot.seen || sight.samples[0] <= run.recovered;
+            let (Some(run), Some(view)) = (&theirs.run, &ours.run) else { continue };
+            let Some(slot) = view.slots.get(usize::from(num)) else { continue };
+            let false_ack = slot.stale || run.last_good.is_none_or(|good| !good.visible);
+            let clock_jumped_at = writer.clock_jumped_at.is_some_and(|at| at + 4 * SEC >= slot.changed_at);
+            let fresh = !slot.was_live || view.samples[0] <= run.recovered;
             let strict = observer.dead_threshold < writer.dead_threshold;
-            if run.deadline.is_none_or(|deadline| deadline <= self.now) || lied || jumped || fresh || strict {
+            if run.deadline.is_none_or(|deadline| deadline <= self.now)
+                || false_ack
+                || clock_jumped_at
+                || fresh
+                || strict
+            {
                 continue;
             }
             return Err(broken(
-                "who is dead to a node is dead",
-                format!("node {b} buries node {num}, which lives in region {at}"),
+                "a node declared dead has fenced",
+                format!("node {b} declares node {num} dead, which may write in region {at}"),
             ));
         }
         Ok(())
     }
 
-    /// Observer `b` says that the node in slot `num` is silent in a region: is it allowed to?
-    pub fn silent(&mut self, b: usize, region: usize, num: u8, slot: &RefSlot) -> Checked {
+    /// Observer `b` finds the node in slot `num` silent in a region: may it?
+    pub fn check_silent(&mut self, b: usize, region: usize, num: u8, slot: &Slot) -> Checked {
         self.figures.silences += 1;
         let observer = &self.nodes[b];
         if self.nodes.iter().filter(|node| node.own == num).count() != 1 {
@@ -97,19 +102,19 @@ impl World {
         for (a, writer) in self.nodes.iter().enumerate().filter(|(_, node)| node.own == num) {
             let run = writer.regions.get(region).and_then(|region| region.run.as_ref());
             let Some((run, deadline)) = run.and_then(|run| Some((run, run.deadline?))) else { continue };
-            let lied = slot.stale || run.good.is_none_or(|good| !good.honest);
-            let jumped = writer.jumped.is_some_and(|at| at + 4 * SEC >= slot.changed_at);
+            let false_ack = slot.stale || run.last_good.is_none_or(|good| !good.visible);
+            let clock_jumped_at = writer.clock_jumped_at.is_some_and(|at| at + 4 * SEC >= slot.changed_at);
             let strict = observer.dead_threshold < writer.dead_threshold;
-            // A request may take long. What it says of the time in which it was made is true.
-            let sight = observer.regions.get(region).and_then(|region| region.run.as_ref());
-            let before = sight.is_some_and(|sight| sight.samples[2] <= run.recovered);
-            if deadline <= self.now || lied || jumped || strict || before {
+            // A read may take long: what it returns was true when it was made.
+            let view = observer.regions.get(region).and_then(|region| region.run.as_ref());
+            let before = view.is_some_and(|view| view.samples[2] <= run.recovered);
+            if deadline <= self.now || false_ack || clock_jumped_at || strict || before {
                 continue;
             }
             return Err(broken(
-                "who is called dead has stopped",
+                "a silent node is past its deadline",
                 format!(
-                    "node {b} misses node {a} in region {region}, which may write for {} ms more",
+                    "node {b} finds node {a} silent in region {region}, which may write for {} ms more",
                     (deadline - self.now) / 1000
                 ),
             ));

@@ -1,46 +1,46 @@
-//! Configuring a node through its tree, as an administrator's programs do.
+//! Booting and configuring a node through its tree, as an administrator's programs do.
 
 use uo2cb_core::tree::{Answer, Object, Op};
 use uo2cb_core::{Caller, Config, ConsumerId, Engine, Input, ItemId, Reply, RequestId, Subscribe, View};
 
-use super::faults::{Fault, Wrong};
+use super::faults::{Fault, Misconfiguration};
 use super::invariants::{Checked, Violation, broken};
-use super::node::{Mail, Purpose, Region};
-use super::world::{Happening, Served, World};
+use super::node::{NodeEvent, Purpose, Region};
+use super::world::{Completion, SimEvent, World};
 use super::{MS, SEC};
 
-/// Who configures.
+/// The caller of all requests.
 pub const CALLER: Caller = Caller { pid: 1, uid: 0, gid: 0 };
 const HEARTBEAT: &str = "cluster/c/heartbeat";
 
 impl World {
-    /// A node starts.
+    /// Boots a node: a new engine, configured, with a consumer; its regions start a little later.
     pub fn boot(&mut self, n: usize) -> Checked {
         let plan = &self.plan;
         let node = &mut self.nodes[n];
         if node.engine.is_some() {
             if node.ending || self.now < node.paused {
-                self.schedule(self.now + SEC, n, Happening::Boot);
+                self.schedule(self.now + SEC, n, SimEvent::Boot);
             }
             return Ok(());
         }
         node.incarnation += 1;
-        node.born = self.now;
+        node.started_at = self.now;
         node.paused = 0;
         node.next_event = 0;
         (node.dead_threshold, node.blocks, node.own) = (plan.dead_threshold, plan.nodes.into(), n as u8);
         for fault in &plan.faults {
             match *fault {
-                Fault::Config { node: who, wrong } if usize::from(who) == n => match wrong {
-                    Wrong::DeadThreshold(threshold) => node.dead_threshold = threshold,
-                    Wrong::Number(number) => node.own = number.min(plan.nodes - 1),
-                    Wrong::Blocks(blocks) => node.blocks = blocks.min(plan.nodes.into()),
+                Fault::Config { node: affected, wrong } if usize::from(affected) == n => match wrong {
+                    Misconfiguration::DeadThreshold(threshold) => node.dead_threshold = threshold,
+                    Misconfiguration::Number(number) => node.own = number.min(plan.nodes - 1),
+                    Misconfiguration::Blocks(blocks) => node.blocks = blocks.min(plan.nodes.into()),
                 },
                 _ => {}
             }
         }
         let (own, threshold, nodes) = (node.own, node.dead_threshold, plan.nodes);
-        let (regions, global, spread) = (plan.regions, plan.global, plan.spread.min(12 * SEC));
+        let (regions, global, start_spread) = (plan.regions, plan.global, plan.start_spread.min(12 * SEC));
         node.regions = (0..regions).map(|_| Region::default()).collect();
         node.engine = Some(Engine::new(&Config::default(), node.now(self.now)));
         self.trace.line(self.now, n, format_args!("boots"));
@@ -66,14 +66,14 @@ impl World {
             priority: 0,
             patience: None,
         };
-        self.input(n, Input::Subscribe(subscribe), Served::Nothing)?;
-        let together = self.nodes[n].rng.chance(50);
+        self.input(n, Input::Subscribe(subscribe), Completion::None)?;
+        let all_at_once = self.nodes[n].rng.chance(50);
         for region in 0..usize::from(regions) {
             self.make(n, region)?;
             let rng = &mut self.nodes[n].rng;
-            let wait = 10 * MS + rng.below(if together { MS } else { spread });
+            let wait = 10 * MS + rng.below(if all_at_once { MS } else { start_spread });
             let incarnation = self.nodes[n].incarnation;
-            self.later(wait, n, incarnation, Mail::Start(region));
+            self.schedule_after(wait, n, incarnation, NodeEvent::Start(region));
         }
         Ok(())
     }
@@ -106,8 +106,8 @@ impl World {
     /// Writes to `dev`.
     pub fn start(&mut self, n: usize, region: usize) -> Checked {
         let node = &mut self.nodes[n];
-        let Some(place) = node.regions.get(region) else { return Ok(()) };
-        if place.item.is_none() || place.run.is_some() || place.dev.is_some() || place.removing || node.ending
+        let Some(state) = node.regions.get(region) else { return Ok(()) };
+        if state.item.is_none() || state.run.is_some() || state.dev.is_some() || state.removing || node.ending
         {
             return Ok(());
         }
@@ -119,18 +119,18 @@ impl World {
     /// Removes a region.
     pub fn remove(&mut self, n: usize, region: usize, wait: super::Us) -> Checked {
         let node = &mut self.nodes[n];
-        let place = &mut node.regions[region];
-        if place.item.is_none() || place.removing || node.ending {
+        let state = &mut node.regions[region];
+        if state.item.is_none() || state.removing || node.ending {
             return Ok(());
         }
-        place.removing = true;
+        state.removing = true;
         let request = node.request(Purpose::Rmdir(region, wait));
         let Some(Object::Dir(dir)) = self.find(n, View::Config, HEARTBEAT) else { return Ok(()) };
         let name = format!("R{region}");
         self.tree(n, request, View::Config, Op::Rmdir { dir, name: name.as_bytes() })
     }
 
-    /// Numbers that a file of debugfs lists, or its only number.
+    /// Reads a file of debugfs.
     pub fn read(&mut self, n: usize, path: &str) -> Result<String, Violation> {
         let Some(Object::Attribute(item, attribute)) = self.find(n, View::Debugfs, path) else {
             return Err(broken("setup", format!("no {path}")));
@@ -154,7 +154,7 @@ impl World {
     fn mkdir(&mut self, n: usize, path: &str) -> Checked {
         let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
         let Some(Object::Dir(dir)) = self.find(n, View::Config, dir) else {
-            return Err(broken("setup", format!("nowhere to make {path}")));
+            return Err(broken("setup", format!("no directory for {path}")));
         };
         let request = self.nodes[n].request(Purpose::Call);
         self.tree(n, request, View::Config, Op::Mkdir { dir, name: name.as_bytes() })?;
@@ -169,7 +169,7 @@ impl World {
 
     fn answered(&mut self, n: usize, path: &str) -> Checked {
         match self.nodes[n].answer.take() {
-            // It fenced itself instead.
+            // The node has fenced itself in this call.
             None if self.nodes[n].engine.is_none() => Ok(()),
             Some(Ok(_)) => Ok(()),
             other => Err(broken("setup", format!("{path}: {other:?}"))),
@@ -184,6 +184,6 @@ impl World {
     }
 
     fn tree(&mut self, n: usize, request: RequestId, view: View, op: Op<'_>) -> Checked {
-        self.input(n, Input::Tree { request, caller: CALLER, view, op }, Served::Nothing)
+        self.input(n, Input::Tree { request, caller: CALLER, view, op }, Completion::None)
     }
 }

@@ -1,10 +1,10 @@
-//! From a plan that fails to a smaller one that fails by the same invariant.
+//! Shrinks a plan that fails to a smaller one that violates the same invariant.
 
 use super::faults::Plan;
 use super::invariants::Violation;
 use super::world;
 
-/// Leaves faults out, then nodes and regions, as long as the same invariant is hurt.
+/// Leaves out faults, then nodes and regions, while the same invariant is violated.
 pub fn shrink(mut plan: Plan, violation: &Violation) -> Plan {
     let fails =
         |plan: &Plan| matches!(world::run(plan), Err(found) if found.invariant == violation.invariant);

@@ -1,4 +1,4 @@
-//! What happened, as text: the same plan makes the same text.
+//! A run as text; the same plan gives the same text.
 
 use std::fmt::{Arguments, Write};
 
@@ -11,7 +11,7 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// Keeps the text, or not.
+    /// A trace that keeps its text, or one that drops it.
     pub fn new(wanted: bool) -> Self {
         Self { text: wanted.then(String::new) }
     }
@@ -21,7 +21,7 @@ impl Trace {
         self.text.is_some()
     }
 
-    /// One more line.
+    /// Adds a line.
     pub fn line(&mut self, now: Us, node: usize, what: Arguments<'_>) {
         if let Some(text) = &mut self.text {
             // Writing to a string cannot fail.
@@ -29,7 +29,7 @@ impl Trace {
         }
     }
 
-    /// All of it.
+    /// The whole text.
     pub fn text(&self) -> &str {
         self.text.as_deref().unwrap_or_default()
     }

@@ -1,65 +1,65 @@
-//! The world: what happens when, and to whom.
+//! The simulation: its queue of events, in the order of virtual time, and the calls of engines.
 
 use std::collections::BTreeMap;
 
-use uo2cb_core::heartbeat::{DiskInfo, DiskResult};
-use uo2cb_core::{Action, ConsumerId, Errno, Input, Refusal};
+use uo2cb_core::heartbeat::DiskResult;
+use uo2cb_core::{Action, Input};
 
 use super::disk::Disk;
-use super::faults::{Bad, Fault, Plan};
-use super::flight::{Deed, Flight};
-use super::invariants::{Checked, Violation, broken, check};
-use super::node::{Mail, Node};
+use super::faults::{Fault, Plan};
+use super::invariants::{Checked, Violation, broken};
+use super::io::Io;
+use super::node::{Node, NodeEvent};
 use super::trace::Trace;
-use super::{MS, SEC, Us};
+use super::{SEC, Us};
 
-/// Something due at a moment.
+/// An event of the simulation, due at a moment and for a node.
 #[derive(Clone, Debug)]
-pub enum Happening {
-    /// The node starts.
+pub enum SimEvent {
+    /// The node boots.
     Boot,
-    /// Fault number so and so begins.
+    /// The fault of this number begins.
     Fault(usize),
-    /// The node runs again.
+    /// The node's pause ends.
     Resume,
-    /// A disk does something, but does not say so yet.
-    Land(Flight),
-    /// A disk has done something.
-    Done(Flight),
-    /// Something comes to the node's start number so and so.
-    Mail(u32, Mail),
+    /// A disk does a request that completes later.
+    Apply(Io),
+    /// A request completes; what is left of it is done.
+    Complete(Io),
+    /// An event for this incarnation of the node.
+    Node(u32, NodeEvent),
 }
 
-/// What an input brought the engine from a disk.
+/// The disk request whose completion an input carries, as the checks need it.
 #[derive(Debug)]
-pub enum Served {
-    /// Nothing.
-    Nothing,
-    /// An opened device.
+pub enum Completion {
+    /// The input is no completion.
+    None,
+    /// An open: region; generation if it succeeded.
     Opened(usize, Option<u64>),
-    /// Slots: region, first slot, bytes, an old copy.
+    /// A read: region; first slot; bytes if it succeeded; whether they are an old copy.
     Read(usize, usize, Option<Vec<u8>>, bool),
-    /// The end of a write.
+    /// A write: region; whether it succeeded.
     Written(usize, bool),
 }
 
-/// What a run was like.
+/// Counts of a run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Figures {
     /// Calls of engines.
     pub steps: u64,
     /// Good beats.
     pub beats: u64,
-    /// Events that consumers were told of.
+    /// Events delivered to consumers.
     pub events: u64,
     /// Nodes that fenced themselves.
     pub fences: u64,
-    /// Nodes that were found silent in a region.
+    /// Verdicts that a node is silent in a region.
     pub silences: u64,
 }
 
 impl Figures {
-    /// Those of one more run.
+    /// Adds those of another run.
     pub fn add(&mut self, other: &Self) {
         self.steps += other.steps;
         self.beats += other.beats;
@@ -72,29 +72,29 @@ impl Figures {
 /// A cluster in virtual time.
 #[derive(Debug)]
 pub struct World {
-    /// What it follows.
+    /// The plan of the run.
     pub plan: Plan,
-    /// The time.
+    /// Virtual time.
     pub now: Us,
-    queue: BTreeMap<(Us, usize, u64), Happening>,
+    queue: BTreeMap<(Us, usize, u64), SimEvent>,
     sequence: u64,
     /// The nodes.
     pub nodes: Vec<Node>,
     /// The disks.
     pub disks: Vec<Disk>,
-    /// What happened.
+    /// The run as text.
     pub trace: Trace,
-    /// How much of it.
+    /// Its counts.
     pub figures: Figures,
-    /// Steps since time last moved.
-    still: u32,
+    /// Steps since virtual time last advanced.
+    steps_now: u32,
 }
 
-/// How much longer than planned the world goes on while somebody tries to start a region in vain, and in which steps.
-const PATIENCE: Us = 600 * SEC;
-const MORE: Us = 20 * SEC;
-/// Steps in one moment after which the world is said to hang.
-const STILL: u32 = 200_000;
+/// By how much a run is extended at most while a node cannot start a region, and by how much at a time.
+const MAX_EXTENSION: Us = 600 * SEC;
+const EXTENSION: Us = 20 * SEC;
+/// More steps than this at one moment are a livelock.
+const MAX_STEPS_AT_ONCE: u32 = 200_000;
 
 /// Runs a plan.
 pub fn run(plan: &Plan) -> Result<Figures, Violation> {
@@ -103,7 +103,7 @@ pub fn run(plan: &Plan) -> Result<Figures, Violation> {
     Ok(world.figures)
 }
 
-/// Runs a plan, and keeps the text.
+/// Runs a plan, and keeps its trace.
 pub fn run_traced(plan: &Plan) -> (Result<Figures, Violation>, Trace) {
     let mut world = World::new(plan, true);
     let result = world.run();
@@ -111,7 +111,7 @@ pub fn run_traced(plan: &Plan) -> (Result<Figures, Violation>, Trace) {
 }
 
 impl World {
-    /// Nothing has happened yet.
+    /// Before the first event.
     pub fn new(plan: &Plan, traced: bool) -> Self {
         let mut world = Self {
             plan: plan.clone(),
@@ -122,11 +122,11 @@ impl World {
             disks: (0..plan.regions).map(|_| Disk::new(plan.nodes.into())).collect(),
             trace: Trace::new(traced),
             figures: Figures::default(),
-            still: 0,
+            steps_now: 0,
         };
         for n in 0..world.nodes.len() {
-            let at = world.nodes[n].rng.below(plan.spread);
-            world.schedule(at, n, Happening::Boot);
+            let at = world.nodes[n].rng.below(plan.start_spread);
+            world.schedule(at, n, SimEvent::Boot);
         }
         for (number, fault) in plan.faults.iter().enumerate() {
             let (node, at) = match *fault {
@@ -134,35 +134,39 @@ impl World {
                 | Fault::Shutdown { node, at, .. }
                 | Fault::Pause { node, at, .. }
                 | Fault::Slow { node, at, .. }
-                | Fault::Jump { node, at, .. }
-                | Fault::Remake { node, at, .. } => (node, at),
+                | Fault::ClockJump { node, at, .. }
+                | Fault::Recreate { node, at, .. } => (node, at),
                 Fault::Disk { at, .. } => (0, at),
                 Fault::Config { .. } => continue,
             };
-            // A fault of a node that a shrunk plan has no more.
+            // A shrunk plan may have faults of nodes that it no longer has.
             if node < plan.nodes {
-                world.schedule(at, node.into(), Happening::Fault(number));
+                world.schedule(at, node.into(), SimEvent::Fault(number));
             }
         }
         world
     }
 
-    /// Until the end, or the first violation.
+    /// Runs until the end, or the first violation.
     pub fn run(&mut self) -> Checked {
+        self.run_to_end().map_err(|violation| Violation { at: self.now, ..violation })
+    }
+
+    fn run_to_end(&mut self) -> Checked {
         let planned = self.plan.length;
         loop {
             while self.step()? {}
             self.now = self.plan.length;
-            // The more come at once, the longer it takes until the last of them finds quiet beats.
+            // The more nodes start at once, the longer they disturb each other's starts.
             let trying = self.nodes.iter().flat_map(|node| &node.regions).any(|region| region.failures > 0);
-            if !trying || self.now >= planned + PATIENCE {
+            if !trying || self.now >= planned + MAX_EXTENSION {
                 return self.check_end();
             }
-            self.plan.length += MORE;
+            self.plan.length += EXTENSION;
         }
     }
 
-    /// The earliest of what is due: first by time, then by node.
+    /// Handles the earliest event or timer, by time and then by node. False: none is due before the end.
     fn step(&mut self) -> Result<bool, Violation> {
         let queued = self.queue.keys().next().copied();
         let wakes = self.nodes.iter().enumerate().filter_map(|(n, node)| Some((node.wake?, n)));
@@ -176,220 +180,58 @@ impl World {
         if at >= self.plan.length {
             return Ok(false);
         }
-        self.still = if at > self.now { 0 } else { self.still + 1 };
-        if self.still > STILL {
-            return Err(broken("time goes on", format!("node {n} has been busy for {STILL} steps")));
+        self.steps_now = if at > self.now { 0 } else { self.steps_now + 1 };
+        if self.steps_now > MAX_STEPS_AT_ONCE {
+            return Err(broken(
+                "virtual time advances",
+                format!("node {n} is still called after {MAX_STEPS_AT_ONCE} steps"),
+            ));
         }
         self.now = self.now.max(at);
         if timeout {
             self.timeout(n)?;
-        } else if let Some((_, happening)) = self.queue.pop_first() {
-            self.happen(n, happening)?;
+        } else if let Some((_, event)) = self.queue.pop_first() {
+            self.handle(n, event)?;
         }
         Ok(true)
     }
 
-    /// Puts something into the future.
-    pub fn schedule(&mut self, at: Us, n: usize, happening: Happening) {
+    /// Schedules an event.
+    pub fn schedule(&mut self, at: Us, n: usize, event: SimEvent) {
         self.sequence += 1;
-        self.queue.insert((at, n, self.sequence), happening);
+        self.queue.insert((at, n, self.sequence), event);
     }
 
-    /// Something will come to a node.
-    pub fn later(&mut self, wait: Us, n: usize, incarnation: u32, mail: Mail) {
-        self.schedule(self.now + wait, n, Happening::Mail(incarnation, mail));
+    /// Schedules an event of a node, `wait` from now.
+    pub fn schedule_after(&mut self, wait: Us, n: usize, incarnation: u32, event: NodeEvent) {
+        self.schedule(self.now + wait, n, SimEvent::Node(incarnation, event));
     }
 
-    fn happen(&mut self, n: usize, happening: Happening) -> Checked {
-        match happening {
-            Happening::Boot => self.boot(n),
-            Happening::Fault(number) => self.fault(number),
-            Happening::Resume => self.resume(n),
-            Happening::Land(mut flight) => {
-                self.land(&mut flight);
+    fn handle(&mut self, n: usize, event: SimEvent) -> Checked {
+        match event {
+            SimEvent::Boot => self.boot(n),
+            SimEvent::Fault(number) => self.begin_fault(number),
+            SimEvent::Resume => self.resume(n),
+            SimEvent::Apply(mut io) => {
+                self.apply(&mut io);
                 Ok(())
             }
-            Happening::Done(flight) => self.done(n, flight),
-            Happening::Mail(incarnation, mail) => self.receive(n, incarnation, mail),
+            SimEvent::Complete(io) => self.complete(n, io),
+            SimEvent::Node(incarnation, event) => self.receive(n, incarnation, event),
         }
     }
 
-    fn fault(&mut self, number: usize) -> Checked {
-        let fault = self.plan.faults[number];
-        self.trace.line(self.now, 0, format_args!("fault {number}: {fault:?}"));
-        match fault {
-            Fault::Crash { node, back, .. } => {
-                self.nodes[usize::from(node)].die();
-                self.schedule(back, node.into(), Happening::Boot);
-                Ok(())
-            }
-            Fault::Shutdown { node, back, .. } => {
-                let n = usize::from(node);
-                let incarnation = self.nodes[n].incarnation;
-                self.reach(n, incarnation, Mail::Shutdown(back))
-            }
-            Fault::Pause { node, end, .. } => {
-                let n = usize::from(node);
-                if self.nodes[n].engine.is_some() {
-                    self.nodes[n].paused = self.nodes[n].paused.max(end);
-                    self.nodes[n].wake = None;
-                    self.schedule(end, n, Happening::Resume);
-                }
-                Ok(())
-            }
-            Fault::Jump { node, by, .. } => {
-                let node = &mut self.nodes[usize::from(node)];
-                node.wall += by;
-                node.jumped = Some(self.now);
-                Ok(())
-            }
-            Fault::Disk { disk, how, .. } => {
-                if let (Bad::StaleRead, Some(disk)) = (how, self.disks.get_mut(usize::from(disk))) {
-                    disk.keep(number);
-                }
-                Ok(())
-            }
-            Fault::Remake { node, region, wait, .. } => {
-                let (n, region) = (usize::from(node), usize::from(region));
-                let incarnation = self.nodes[n].incarnation;
-                if region < self.disks.len() {
-                    return self.reach(n, incarnation, Mail::Remove(region, wait));
-                }
-                Ok(())
-            }
-            Fault::Slow { .. } | Fault::Config { .. } => Ok(()),
-        }
-    }
-
-    /// How late everything reaches a node now.
-    fn late(&self, n: usize) -> Us {
-        let late = |fault: &Fault| match *fault {
-            Fault::Slow { node, at, end, by } if usize::from(node) == n && (at..end).contains(&self.now) => {
-                by
-            }
-            _ => 0,
-        };
-        self.plan.faults.iter().map(late).max().unwrap_or(0)
-    }
-
-    /// Something comes to a node, sooner or later.
-    pub fn reach(&mut self, n: usize, incarnation: u32, mail: Mail) -> Checked {
-        match self.late(n) {
-            0 => self.receive(n, incarnation, mail),
-            late => {
-                self.later(late, n, incarnation, mail);
-                Ok(())
-            }
-        }
-    }
-
-    fn receive(&mut self, n: usize, incarnation: u32, mail: Mail) -> Checked {
-        let node = &mut self.nodes[n];
-        if node.engine.is_none() || node.incarnation != incarnation {
-            return Ok(());
-        }
-        if self.now < node.paused || !node.inbox.is_empty() {
-            node.inbox.push_back(mail);
-            return Ok(());
-        }
-        self.open(n, mail)
-    }
-
-    fn resume(&mut self, n: usize) -> Checked {
-        if self.nodes[n].engine.is_none() || self.now < self.nodes[n].paused {
-            return Ok(());
-        }
-        self.trace.line(self.now, n, format_args!("runs again"));
-        if self.nodes[n].rng.chance(50) {
-            self.timeout(n)?;
-        }
-        while let Some(mail) = self.nodes[n].inbox.pop_front() {
-            self.open(n, mail)?;
-        }
-        if self.nodes[n].engine.is_some() { self.timeout(n) } else { Ok(()) }
-    }
-
-    fn open(&mut self, n: usize, mail: Mail) -> Checked {
-        match mail {
-            Mail::Disk(flight) => self.disk(n, flight),
-            Mail::Told(event) => {
-                self.nodes[n].telling = false;
-                self.input(n, Input::Delivered { consumer: ConsumerId(1), event }, Served::Nothing)
-            }
-            Mail::Start(region) => self.start(n, region),
-            Mail::Make(region) => {
-                self.make(n, region)?;
-                self.start(n, region)
-            }
-            Mail::Remove(region, wait) => self.remove(n, region, wait),
-            Mail::Shutdown(back) => {
-                self.schedule(back.max(self.now), n, Happening::Boot);
-                self.nodes[n].ending = true;
-                self.input(n, Input::Shutdown, Served::Nothing)?;
-                check(self.nodes[n].requests.is_empty(), "who ends answers everybody at once", || {
-                    format!("node {n} owes {:?}", self.nodes[n].requests)
-                })
-            }
-        }
-    }
-
-    fn disk(&mut self, n: usize, flight: Flight) -> Checked {
-        let Flight { item: disk, session, op, region, deed, fails, .. } = flight;
-        let node = &mut self.nodes[n];
-        node.busy.remove(&session);
-        if node.open.get(&disk) != Some(&session) {
-            return Ok(());
-        }
-        let failed = Errno::EIO;
-        match deed {
-            Deed::Open(generation) => {
-                let info = DiskInfo {
-                    name: format!("sd{region}"),
-                    sector_bytes: 512,
-                    regular_file: false,
-                    generation,
-                    pid: 1000 + region as u32,
-                };
-                let result = if fails { Err(Refusal::System(failed)) } else { Ok(info) };
-                let served = Served::Opened(region, (!fails).then_some(generation));
-                self.input(n, Input::Disk(disk, DiskResult::Opened(result)), served)
-            }
-            Deed::Read { first, found, stale, .. } => {
-                let found = found.filter(|_| !fails);
-                let bytes = found.clone();
-                let result = bytes.as_deref().ok_or(failed);
-                self.input(
-                    n,
-                    Input::Disk(disk, DiskResult::Read(op, result)),
-                    Served::Read(region, first, found, stale),
-                )
-            }
-            Deed::Write { .. } => {
-                let result = if fails { Err(failed) } else { Ok(()) };
-                let served = match node.farewells.get_mut(&disk) {
-                    Some((_, farewell)) => {
-                        if *farewell == super::node::Farewell::Written {
-                            *farewell = super::node::Farewell::Answered;
-                        }
-                        Served::Nothing
-                    }
-                    None => Served::Written(region, !fails),
-                };
-                self.input(n, Input::Disk(disk, DiskResult::Written(op, result)), served)
-            }
-        }
-    }
-
-    fn timeout(&mut self, n: usize) -> Checked {
+    /// Calls an engine because of its timer.
+    pub fn timeout(&mut self, n: usize) -> Checked {
         self.trace.line(self.now, n, format_args!("timeout"));
-        let must = self.expire(n);
+        let must_fence = self.expire(n);
         let node = &mut self.nodes[n];
         let clocks = node.now(self.now);
         let Some(engine) = &mut node.engine else { return Ok(()) };
         engine.handle_timeout(clocks);
         let actions: Vec<_> = std::iter::from_fn(|| engine.poll_action()).collect();
         let next = engine.poll_timeout();
-        self.carry_out(n, actions, Served::Nothing, must)?;
+        self.carry_out(n, actions, Completion::None, must_fence)?;
         match next {
             Some(next) if next <= clocks.mono => {
                 Err(broken("no timer stays in the past", format!("node {n}: {next:?} at {clocks:?}")))
@@ -398,8 +240,8 @@ impl World {
         }
     }
 
-    /// Hands an input to an engine, and does what it wants then.
-    pub fn input(&mut self, n: usize, input: Input<'_>, served: Served) -> Checked {
+    /// Hands an input to an engine, and carries out its actions.
+    pub fn input(&mut self, n: usize, input: Input<'_>, completion: Completion) -> Checked {
         if self.trace.wanted() {
             match &input {
                 Input::Disk(disk, DiskResult::Read(op, result)) => {
@@ -411,28 +253,20 @@ impl World {
                 input => self.trace.line(self.now, n, format_args!("< {input:?}")),
             }
         }
-        let must = self.expire(n);
+        let must_fence = self.expire(n);
         let node = &mut self.nodes[n];
         let clocks = node.now(self.now);
         let Some(engine) = &mut node.engine else { return Ok(()) };
         engine.handle(clocks, input);
         let actions: Vec<Action> = std::iter::from_fn(|| engine.poll_action()).collect();
-        self.carry_out(n, actions, served, must)
+        self.carry_out(n, actions, completion, must_fence)
     }
 
-    /// When the node is to be called next.
+    /// Notes when the engine's earliest timer is due.
     pub fn set_wake(&mut self, n: usize) {
-        let late = self.late(n);
+        let delay = self.slowdown(n);
         let node = &mut self.nodes[n];
         let due = node.engine.as_ref().and_then(|engine| engine.poll_timeout());
-        node.wake = due.filter(|_| self.now >= node.paused).map(|due| node.world(due) + late);
-    }
-
-    /// A node that fenced itself starts again some time later.
-    pub fn fenced(&mut self, n: usize) {
-        self.figures.fences += 1;
-        let back = self.now + 5 * SEC + self.nodes[n].rng.below(30 * SEC) + MS;
-        self.nodes[n].die();
-        self.schedule(back, n, Happening::Boot);
+        node.wake = due.filter(|_| self.now >= node.paused).map(|due| node.virtual_time(due) + delay);
     }
 }
