@@ -9,7 +9,6 @@
 //! - [`tree`]: configfs itself, which knows nothing of o2cb.
 //! - [`nodeman`]: the cluster and its nodes.
 //! - [`heartbeat`]: the generic layer (regions, events, callbacks) and the methods `disk` and `user`.
-//! - [`ocfs2`]: where a volume of ocfs2 has room for slots.
 //! - `o2cb`, `sysfs`, `debugfs`: these described to three trees.
 #![no_std]
 #![forbid(unsafe_code)]
@@ -29,7 +28,6 @@ pub mod nodeman;
 mod note;
 mod number;
 mod o2cb;
-pub mod ocfs2;
 mod status;
 mod sysfs;
 #[cfg(test)]

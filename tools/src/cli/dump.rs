@@ -1,6 +1,7 @@
 //! `uo2cb dump`.
 
 mod device;
+mod ocfs2;
 
 use std::fmt::Write as _;
 use std::io;
@@ -11,11 +12,11 @@ use std::time::{Duration, SystemTime};
 use clap::{Args, ValueHint};
 use serde_json::{Value, json};
 use uo2cb::core::heartbeat::disk::{Block, Found};
-use uo2cb::core::ocfs2::{Area, Fault, heartbeat_area};
 use uo2cb::utc;
 
 use super::{Fail, say};
 use device::Device;
+use ocfs2::{Area, Fault, heartbeat_area};
 
 /// Decode the slots of a region on a disk
 ///

@@ -14,29 +14,29 @@
 //! - A directory entry: inode's block (64 bits, 0: unused), length of the entry (16 bits), length of the name
 //!   (8 bits), type, name from 12 on. Entries fill each block.
 
-use core::fmt;
+use std::fmt;
 
 #[cfg(test)]
 mod tests;
 
 /// The heartbeat area of a volume.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Area {
+pub(super) struct Area {
     /// Where it begins on the device, in bytes; a multiple of the cluster size.
-    pub offset: u64,
+    pub(super) offset: u64,
     /// How long it is without a gap.
-    pub bytes: u64,
+    pub(super) bytes: u64,
     /// Block size of the volume. Not that of the slots: these are as long as the device's sectors.
-    pub block_size: u32,
+    pub(super) block_size: u32,
     /// Cluster size of the volume.
-    pub cluster_size: u32,
+    pub(super) cluster_size: u32,
     /// UUID of the volume; in hexadecimal capitals it is the name that ocfs2's tools give the region.
-    pub uuid: [u8; 16],
+    pub(super) uuid: [u8; 16],
 }
 
 impl Area {
     /// What to write to a region's `start_block` and `blocks` when a slot has `block_bytes` (512 to 4096).
-    pub fn slots(&self, block_bytes: u32) -> (u64, u32) {
+    pub(super) fn slots(&self, block_bytes: u32) -> (u64, u32) {
         let size = u64::from(block_bytes.max(1));
         (self.offset / size, (self.bytes / size).min(MAX_SLOTS) as u32)
     }
@@ -44,7 +44,7 @@ impl Area {
 
 /// Why no heartbeat area was found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Fault<E> {
+pub(super) enum Fault<E> {
     /// The device cannot be read.
     Read(E),
     /// No superblock of ocfs2 at any of its places.
@@ -62,7 +62,7 @@ pub enum Fault<E> {
 
 /// A part of a volume.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Part {
+pub(super) enum Part {
     /// The superblock.
     Superblock,
     /// The system directory.
@@ -93,7 +93,7 @@ const MAX_SLOTS: u64 = 255;
 /// Block sizes, in the order in which ocfs2 looks for a superblock.
 const BLOCK_BITS: [u32; 4] = [9, 10, 11, 12];
 /// Cluster sizes: 4 KiB to 1 MiB.
-const CLUSTER_BITS: core::ops::RangeInclusive<u32> = 12..=20;
+const CLUSTER_BITS: std::ops::RangeInclusive<u32> = 12..=20;
 /// The largest block.
 const LARGEST: usize = 4096;
 /// Blocks of the system directory that are looked at: with 255 node slots it needs 2 % of that.
@@ -118,7 +118,9 @@ const ENTRY: usize = 12;
 ///
 /// # Errors
 /// See [`Fault`].
-pub fn heartbeat_area<E>(mut read: impl FnMut(u64, &mut [u8]) -> Result<usize, E>) -> Result<Area, Fault<E>> {
+pub(super) fn heartbeat_area<E>(
+    mut read: impl FnMut(u64, &mut [u8]) -> Result<usize, E>,
+) -> Result<Area, Fault<E>> {
     let mut block = [0; LARGEST];
     let mut volume = None;
     for bits in BLOCK_BITS {

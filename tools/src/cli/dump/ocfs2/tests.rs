@@ -2,10 +2,8 @@
 //! rows of `offset bytes` in hexadecimal; all else is zero.
 #![allow(clippy::unwrap_used)]
 
-use alloc::collections::BTreeMap;
-use alloc::string::ToString;
-use alloc::vec::Vec;
-use core::convert::Infallible;
+use std::collections::BTreeMap;
+use std::convert::Infallible;
 
 use super::*;
 
@@ -209,7 +207,7 @@ fn noise_is_no_volume() {
         let mut image = Image { length: 1 << 20, sectors: BTreeMap::new() };
         // Noise that says it is a volume: all else may be anything.
         for at in 0..24 {
-            let noise: [u64; 64] = core::array::from_fn(|_| random.below(u64::MAX));
+            let noise: [u64; 64] = std::array::from_fn(|_| random.below(u64::MAX));
             image.put(at * 512, &noise.map(u64::to_le_bytes).concat());
         }
         image.fails("no superblock");
