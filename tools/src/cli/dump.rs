@@ -16,7 +16,7 @@ use uo2cb::utc;
 
 use super::{Fail, say};
 use device::Device;
-use ocfs2::{Area, Fault, heartbeat_area};
+use ocfs2::{Area, AreaError, heartbeat_area};
 
 /// Decode the slots of a region on a disk
 ///
@@ -129,7 +129,7 @@ impl Dump {
                 let blocks = self.blocks.unwrap_or(blocks);
                 Ok(Place { start_block, block_bytes, blocks, volume: Some(area) })
             }
-            Err(Fault::NotOcfs2) => {
+            Err(AreaError::NotOcfs2) => {
                 let sizes = match self.block_bytes {
                     Some(given) => given..=given,
                     None => device.sector()..=4096,
@@ -140,7 +140,7 @@ impl Dump {
                 })?;
                 Ok(Place { block_bytes, ..asked(1) })
             }
-            Err(fault) => Err(self.fail(fault)),
+            Err(error) => Err(self.fail(error)),
         }
     }
 

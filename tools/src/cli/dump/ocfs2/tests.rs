@@ -1,5 +1,5 @@
-//! Volumes that mkfs.ocfs2 and tunefs.ocfs2 made, whole and damaged. Of these there are the blocks that count, as
-//! rows of `offset bytes` in hexadecimal; all else is zero.
+//! Volumes that mkfs.ocfs2 and tunefs.ocfs2 made, whole and damaged. The fixtures hold the blocks that are not zero, as
+//! rows of `offset bytes` in hexadecimal.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ const LARGE: &str = include_str!("volume-4096.txt");
 /// directory has 10 extents.
 const SMALL: &str = include_str!("volume-512.txt");
 
-/// A device with holes.
+/// A sparse device.
 #[derive(Clone)]
 struct Image {
     length: u64,
@@ -58,8 +58,8 @@ impl Image {
         Ok(count)
     }
 
-    /// What is found, with how many reads.
-    fn find(&self) -> (Result<Area, Fault<Infallible>>, u32) {
+    /// The result, and the number of reads.
+    fn find(&self) -> (Result<Area, AreaError<Infallible>>, u32) {
         let mut reads = 0;
         let found = heartbeat_area(|at, into| {
             reads += 1;
@@ -76,7 +76,7 @@ impl Image {
     }
 }
 
-/// Numbers that look like nothing.
+/// Pseudo-random numbers (xorshift).
 struct Random(u64);
 
 impl Random {
@@ -107,7 +107,7 @@ fn volumes_as_their_tools_made_them() {
 }
 
 #[test]
-fn entries_behind_the_first_extent() {
+fn entries_are_found_in_every_extent() {
     let (mut image, before) = (Image::small(), Image::small());
     let block = |at: u64| {
         let mut block = [0; 512];
@@ -131,7 +131,7 @@ fn entries_behind_the_first_extent() {
 }
 
 #[test]
-fn what_an_earlier_volume_has_left() {
+fn superblocks_of_an_earlier_volume_are_ignored() {
     let mut image = Image::large();
     image.put(1024, b"OCFSV2\0\0");
     image.put(1024 + 0xf8, &10u32.to_le_bytes());
@@ -147,22 +147,22 @@ fn damage_is_named() {
     };
     let (directory, heartbeat) = (6 * 4096, 10 * 4096);
     large(8192, b"ocfsv2").fails("no superblock of ocfs2");
-    large(8192 + 0xfc, &[21]).fails("superblock, block 2: no cluster size");
-    large(8192 + 0xf0, &[0]).fails("system directory, block 0: no block of this volume");
-    large(8192 + 0xf0, &[0xff; 8]).fails("no block of this volume");
+    large(8192 + 0xfc, &[21]).fails("superblock, block 2: cluster size out of range");
+    large(8192 + 0xf0, &[0]).fails("system directory, block 0: outside the volume");
+    large(8192 + 0xf0, &[0xff; 8]).fails("outside the volume");
     large(8192 + 0xf0, &[7]).fails("system directory, block 7: not its inode");
     large(directory + 0x28, &[0xa4, 0x81]).fails("system directory, block 6: not its inode");
-    large(directory + 0xc0, &[0xff; 2]).fails("more data than room");
-    large(directory + 0xc8 + 8, &[0]).fails("an entry without a length");
-    large(directory + 0xc8 + 8, &[0xff; 2]).fails("an entry without a length");
+    large(directory + 0xc0, &[0xff; 2]).fails("inline data longer");
+    large(directory + 0xc8 + 8, &[0]).fails("an entry with an impossible length");
+    large(directory + 0xc8 + 8, &[0xff; 2]).fails("an entry with an impossible length");
     large(directory + 0x140, b"hortbiet").fails("no entry heartbeat");
     large(heartbeat + 0x2c, &[0x11, 0]).fails("file heartbeat, block 10: not its inode");
-    large(heartbeat + 0xc0, &[1]).fails("not one list of extents");
+    large(heartbeat + 0xc0, &[1]).fails("not a single list of extents");
     large(heartbeat + 0xc4, &[0]).fails("file heartbeat, block 10: empty");
-    large(heartbeat + 0xc4, &[0xff; 2]).fails("more extents than room");
-    large(heartbeat + 0xd0, &[1]).fails("has no beginning");
-    large(heartbeat + 0xd8, &[0xff; 8]).fails("no blocks of this volume");
-    large(heartbeat + 0x20, &[0; 8]).fails("no whole slots");
+    large(heartbeat + 0xc4, &[0xff; 2]).fails("more extents than fit");
+    large(heartbeat + 0xd0, &[1]).fails("does not start with an extent");
+    large(heartbeat + 0xd8, &[0xff; 8]).fails("file heartbeat, block 10: outside the volume");
+    large(heartbeat + 0x20, &[0; 8]).fails("not aligned to clusters, or empty");
     let mut short = Image::large();
     short.length = 7 * 4096;
     short.fails("file heartbeat, block 10: beyond the end of the device");
@@ -186,7 +186,7 @@ fn random_damage_neither_panics_nor_loops() {
                 image.put(sector * 512 + byte, &bytes[..1 + random.below(8) as usize]);
             }
             let (result, reads) = image.find();
-            assert!(reads <= PATIENCE + 6);
+            assert!(reads <= MAX_DIRECTORY_BLOCKS + 6);
             match result {
                 Ok(other) => {
                     found[usize::from(other == area)] += 1;
@@ -201,14 +201,13 @@ fn random_damage_neither_panics_nor_loops() {
 }
 
 #[test]
-fn noise_is_no_volume() {
+fn random_bytes_are_no_volume() {
     let mut random = Random(1);
     for _ in 0..500 {
         let mut image = Image { length: 1 << 20, sectors: BTreeMap::new() };
-        // Noise that says it is a volume: all else may be anything.
         for at in 0..24 {
-            let noise: [u64; 64] = std::array::from_fn(|_| random.below(u64::MAX));
-            image.put(at * 512, &noise.map(u64::to_le_bytes).concat());
+            let random: [u64; 64] = std::array::from_fn(|_| random.below(u64::MAX));
+            image.put(at * 512, &random.map(u64::to_le_bytes).concat());
         }
         image.fails("no superblock");
         image.put(1024, b"OCFSV2\0\0");
