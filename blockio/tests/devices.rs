@@ -1,5 +1,5 @@
-//! What can serve as a disk, and what is known of it. Block devices need root: loop devices are made and
-//! removed again.
+//! What can serve as a disk, and what is known of it. Block devices need root: they are loop
+//! devices.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -11,42 +11,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use common::{file_disk, not_run, queues, run};
+use common::{file_disk, queues, run};
 use uo2cb_blockio::{Device, DirectFile, Errno, Kind, OpenError, Room};
+use uo2cb_test_support::loops::Loop;
+use uo2cb_test_support::not_run;
 
-/// A loop device on a new file, gone when dropped.
-struct Loop(PathBuf);
-
-impl Loop {
-    /// `None`, and said, where none can be had.
-    fn new(path: &Path, sector: u32, options: &[&str]) -> Option<Self> {
-        let size = sector.to_string();
-        let output = Command::new("losetup")
-            .args(["--find", "--show", "--sector-size", &size])
-            .args(options)
-            .arg(path)
-            .output();
-        match output {
-            Ok(output) if output.status.success() => {
-                Some(Self(String::from_utf8_lossy(&output.stdout).trim().into()))
-            }
-            Ok(output) => {
-                let why = String::from_utf8_lossy(&output.stderr);
-                not_run(&format!("loop devices, which need root: {}", why.trim()));
-                None
-            }
-            Err(error) => {
-                not_run(&format!("loop devices: losetup: {error}"));
-                None
-            }
-        }
-    }
-}
-
-impl Drop for Loop {
-    fn drop(&mut self) {
-        let _ = Command::new("losetup").arg("--detach").arg(&self.0).status();
-    }
+/// A loop device; `None`, and reported, where none can be had.
+fn loop_device(file: &Path, sector: u32, options: &[&str]) -> Option<Loop> {
+    let device = Loop::new(file, sector, options);
+    device.inspect_err(|why| not_run(&format!("blockio: loop devices, which need root: {why}"))).ok()
 }
 
 fn refusal(path: &Path) -> OpenError {
@@ -60,11 +33,14 @@ fn block_devices() {
         let (path, file) = file_disk(&folder, &format!("backing{sector}"), 1 << 20);
         file.write_all_at(&[6; 4096], 8192).unwrap();
         file.sync_all().unwrap();
-        let Some(block) = Loop::new(&path, sector, &[]) else { return };
-        let device = Arc::new(DirectFile::open(&block.0, true).unwrap());
+        let Some(block) = loop_device(&path, sector, &[]) else { return };
+        let device = Arc::new(DirectFile::open(block.path(), true).unwrap());
         let info = device.info();
         assert_eq!((info.kind, info.sector_bytes, info.bytes), (Kind::Block, sector, 1 << 20));
-        assert_eq!((info.name.as_str(), info.direct), (block.0.file_name().unwrap().to_str().unwrap(), true));
+        assert_eq!(
+            (info.name.as_str(), info.direct),
+            (block.path().file_name().unwrap().to_str().unwrap(), true)
+        );
 
         let bytes = sector as usize;
         for mut queue in queues() {
@@ -93,12 +69,12 @@ fn block_devices() {
 fn a_partition_has_a_name_of_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let (path, _) = file_disk(&folder, "parted", 1 << 20);
-    let Some(block) = Loop::new(&path, 512, &["--partscan"]) else { return };
+    let Some(block) = loop_device(&path, 512, &["--partscan"]) else { return };
     // 64 sectors from sector 8 on.
-    let added = Command::new("addpart").arg(&block.0).args(["1", "8", "64"]).status();
-    let part = PathBuf::from(format!("{}p1", block.0.display()));
+    let added = Command::new("addpart").arg(block.path()).args(["1", "8", "64"]).status();
+    let part = PathBuf::from(format!("{}p1", block.path().display()));
     if !added.is_ok_and(|status| status.success()) || !part.exists() {
-        not_run("partitions of loop devices");
+        not_run("blockio: partitions of loop devices");
         return;
     }
     let device = DirectFile::open(&part, true).unwrap();
@@ -110,9 +86,9 @@ fn a_partition_has_a_name_of_its_own() {
 fn a_read_only_device() {
     let folder = tempfile::tempdir().unwrap();
     let (path, _) = file_disk(&folder, "readonly", 1 << 20);
-    let Some(block) = Loop::new(&path, 512, &["--read-only"]) else { return };
+    let Some(block) = loop_device(&path, 512, &["--read-only"]) else { return };
     // As the kernel's own heartbeat finds it: it can be opened, and each write fails.
-    let device = DirectFile::open(&block.0, true).unwrap();
+    let device = DirectFile::open(block.path(), true).unwrap();
     let device = Arc::new(device);
     for mut queue in queues() {
         let disk = queue.add(device.clone(), Room { read: 512, write: 512 }).unwrap();
@@ -139,7 +115,7 @@ fn regular_files() {
 #[test]
 fn files_in_memory() {
     let Ok(folder) = tempfile::tempdir_in("/dev/shm") else {
-        not_run("files in memory: there is no /dev/shm");
+        not_run("blockio: files in memory: there is no /dev/shm");
         return;
     };
     let (path, file) = file_disk(&folder, "shm.img", 4096 + 700);

@@ -54,7 +54,7 @@ impl Device for Hung {
 
 /// A ring, if this system has it.
 fn ring() -> Option<Uring> {
-    Uring::new().inspect_err(|why| common::not_run(&format!("io_uring: {why}"))).ok()
+    Uring::new().inspect_err(|why| uo2cb_test_support::not_run(&format!("blockio: io_uring: {why}"))).ok()
 }
 
 /// Reads of so many hung disks, and what ends each.

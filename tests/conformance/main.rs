@@ -26,7 +26,7 @@ const LINK_SEEDS: u64 = 8;
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     if !rustix::process::geteuid().is_root() {
-        not_run::say("conformance: it needs root");
+        not_run("conformance: it needs root");
         return ExitCode::SUCCESS;
     }
     match run(&words) {
@@ -59,7 +59,7 @@ fn run(words: &[String]) -> Result<bool, Error> {
         if all_trees || chosen(name) {
             if tree == Tree::Regions {
                 if let Err(error) = Loops::new() {
-                    not_run::say(&format!("conformance: {name}, which need loop devices: {error}"));
+                    not_run(&format!("conformance: {name}, which need loop devices: {error}"));
                     whole = false;
                     continue;
                 }

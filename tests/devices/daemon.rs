@@ -13,23 +13,11 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 use uo2cb::control::Client;
+use uo2cb_tests::poll::{LIMIT, until};
 
 use crate::device::Place;
 
 const REGION: &str = "cluster/c/heartbeat/R";
-/// How long anything may take that must not hang.
-const SOON: Duration = Duration::from_secs(30);
-
-/// Asks again and again until it is so.
-#[track_caller]
-pub(crate) fn until(what: &str, mut so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + SOON;
-    while !so() {
-        assert!(Instant::now() < deadline, "{what}: not in time");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
 /// It took so many seconds, or on a busy machine up to `late` more.
 #[track_caller]
 pub(crate) fn about(what: &str, took: Duration, expected: f64, late: f64) {
@@ -180,7 +168,7 @@ impl Drop for Daemon {
         if let (true, Some(pid)) = (self.runs(), Pid::from_raw(self.child.id() as i32)) {
             let _ = kill_process(pid, Signal::TERM);
         }
-        let deadline = Instant::now() + SOON;
+        let deadline = Instant::now() + LIMIT;
         while self.runs() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(2));
         }

@@ -27,18 +27,18 @@ pub(crate) struct Device {
 impl Device {
     /// `bytes` long, all zero, with sectors of `sector` bytes.
     pub(crate) fn new(bytes: u64, sector: u32) -> Self {
-        Self::with(bytes, sector, false)
+        Self::with(bytes, sector, &[])
     }
 
     /// The same, and nobody can write to it.
     pub(crate) fn read_only(bytes: u64, sector: u32) -> Self {
-        Self::with(bytes, sector, true)
+        Self::with(bytes, sector, &["--read-only"])
     }
 
-    fn with(bytes: u64, sector: u32, read_only: bool) -> Self {
+    fn with(bytes: u64, sector: u32, options: &[&str]) -> Self {
         let file = NamedTempFile::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         file.as_file().set_len(bytes).unwrap();
-        let device = Loop::new(file.path(), sector, read_only).unwrap();
+        let device = Loop::new(file.path(), sector, options).unwrap();
         Self { device, file }
     }
 

@@ -3,7 +3,9 @@
 use std::process::Command;
 use std::time::Instant;
 
-use crate::daemon::{Daemon, until};
+use uo2cb_tests::poll::until;
+
+use crate::daemon::Daemon;
 use crate::device::{Device, Place, output};
 
 const PLACE: Place = Place { start_block: 64, block_bytes: 512, blocks: 8 };

@@ -29,7 +29,7 @@ fn able() -> bool {
     } else {
         return true;
     };
-    not_run::say(&format!("block devices: {why}"));
+    not_run(&format!("block devices: {why}"));
     false
 }
 
@@ -37,7 +37,7 @@ fn able() -> bool {
 fn has(program: &str, package: &str) -> bool {
     let found = Command::new(program).arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
     if !found {
-        not_run::say(&format!("volumes of ocfs2: there is no {program} (package {package})"));
+        not_run(&format!("volumes of ocfs2: there is no {program} (package {package})"));
     }
     found
 }

@@ -4,8 +4,9 @@ use std::process::{Command, Stdio};
 use std::thread;
 
 use serde_json::Value;
+use uo2cb_tests::poll::until;
 
-use crate::daemon::{Daemon, until};
+use crate::daemon::Daemon;
 use crate::device::{Device, Place, dump, output};
 
 /// Fields as `debugfs.ocfs2 -R hb` has them: slot, node, seq, generation, checksum, dead_ms.

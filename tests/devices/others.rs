@@ -1,9 +1,10 @@
 //! Anything in other nodes' slots.
 
 use uo2cb::core::heartbeat::disk::Block;
+use uo2cb_tests::poll::until;
 use uo2cb_tests::rng::Rng;
 
-use crate::daemon::{Daemon, until};
+use crate::daemon::Daemon;
 use crate::device::{Device, Place};
 
 const PLACE: Place = Place { start_block: 9, block_bytes: 512, blocks: 200 };

@@ -1,8 +1,9 @@
 //! Somebody else writes into the own slot.
 
 use uo2cb::core::heartbeat::disk::Block;
+use uo2cb_tests::poll::until;
 
-use crate::daemon::{Daemon, about, until};
+use crate::daemon::{Daemon, about};
 use crate::device::{Device, Place};
 
 const PLACE: Place = Place { start_block: 2, block_bytes: 512, blocks: 8 };

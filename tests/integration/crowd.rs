@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use uo2cb_tests::hammer::is_below;
+use uo2cb_tests::poll::LIMIT;
 use uo2cb_tests::rng::Rng;
 
 use crate::events::{Member, Watcher};
-use crate::world::SOON;
 
 /// How long one call may take.
 const CALL: Duration = Duration::from_secs(3);
@@ -140,7 +140,7 @@ impl Crowd {
     /// Asks all to end; returns when they have.
     pub(crate) fn end(&mut self, watcher: &Watcher) {
         // Those killed last still have to be replaced, so that what they left is looked at.
-        let deadline = Instant::now() + SOON;
+        let deadline = Instant::now() + LIMIT;
         while self.workers.iter().any(|worker| worker.killed) {
             assert!(Instant::now() < deadline, "a killed process does not end");
             self.listen(Instant::now() + Duration::from_millis(20), Some(watcher));
@@ -151,7 +151,7 @@ impl Crowd {
 
     /// Waits until all have ended by themselves; without a watcher when the daemon is gone.
     pub(crate) fn wait(&mut self, watcher: Option<&Watcher>) {
-        let deadline = Instant::now() + SOON;
+        let deadline = Instant::now() + LIMIT;
         while self.workers.iter().any(|worker| worker.ended.is_none()) {
             assert!(Instant::now() < deadline, "not all have ended: {:?}", self.ends());
             self.listen(Instant::now() + Duration::from_millis(20), watcher);
@@ -183,7 +183,7 @@ impl Crowd {
         }
         for (number, worker) in self.workers.iter().enumerate() {
             let silent = worker.heard.elapsed();
-            assert!(worker.ended.is_some() || silent < SOON, "process {number} hangs: {:?}", worker.cut);
+            assert!(worker.ended.is_some() || silent < LIMIT, "process {number} hangs: {:?}", worker.cut);
         }
     }
 

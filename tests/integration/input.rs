@@ -9,8 +9,10 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use serde_json::json;
+use uo2cb_tests::not_run;
+use uo2cb_tests::poll::{until, until_some};
 
-use crate::world::{World, can_mount, until};
+use crate::world::{World, can_mount};
 
 const SHARED: &str = "cluster/c/heartbeat/shared";
 const NODE: &str = "cluster/c/node/s1";
@@ -18,7 +20,7 @@ const NODE: &str = "cluster/c/node/s1";
 /// Waits for it, but not for ever: a call that hangs is killed, as far as that helps.
 #[track_caller]
 fn ended(what: &str, child: &mut Child) -> ExitStatus {
-    until(what, || child.try_wait().unwrap())
+    until_some(what, || child.try_wait().unwrap())
 }
 
 #[track_caller]
@@ -125,7 +127,7 @@ fn names_of_any_bytes() {
     assert_eq!(errno(fs::create_dir(long)), libc::ENAMETOOLONG);
     assert_eq!(errno(fs::create_dir(world.at("cluster/c/node").join("n".repeat(256)))), libc::ENAMETOOLONG);
     assert_eq!(world.client().status().unwrap()["regions"].as_array().unwrap().len(), 1 + names.len());
-    let log = until("in the log", || {
+    let log = until_some("in the log", || {
         let log = fs::read(world.outside().join("log")).unwrap();
         let lines = String::from_utf8(log).unwrap();
         (lines.matches("EBUSY").count() >= names.len()).then_some(lines)
@@ -174,7 +176,7 @@ fn a_client_killed_in_mid_call() {
     child.kill().unwrap();
     ended("the killed ln", &mut child);
     assert_eq!(fs::read_link(&link).unwrap(), Path::new("../../../../cluster/c/node/s1"));
-    until("nobody waits", || (world.client().status().unwrap()["waiting"] == 0).then_some(()));
+    until("nobody waits", || world.client().status().unwrap()["waiting"] == 0);
     fs::remove_file(&link).unwrap();
     fs::remove_dir(world.at(NODE)).unwrap();
 }
@@ -186,7 +188,7 @@ fn callers_from_elsewhere() {
         return;
     }
     if !rustix::process::geteuid().is_root() {
-        uo2cb_tests::not_run::say("integration: other name spaces are for root");
+        not_run("integration: other name spaces are for root");
         return;
     }
     let world = World::new();

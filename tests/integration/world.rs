@@ -8,34 +8,19 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use uo2cb::control::Client;
-use uo2cb_tests::program;
-
-/// How long anything may take that must not hang.
-pub(crate) const SOON: Duration = Duration::from_secs(10);
+use uo2cb_tests::poll::{LIMIT, until_some};
+use uo2cb_tests::{not_run, program};
 
 pub(crate) struct World {
     folder: TempDir,
     daemon: Child,
 }
 
-/// Asks again and again until there is an answer.
-#[track_caller]
-pub(crate) fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + SOON;
-    loop {
-        if let Some(answer) = ask() {
-            return answer;
-        }
-        assert!(Instant::now() < deadline, "{what}: not in time");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
 /// Whether trees can be mounted here; says so where not.
 pub(crate) fn can_mount() -> bool {
     let able = uo2cb::mountpoint::may_mount(false);
     if let Err(why) = &able {
-        uo2cb_tests::not_run::say(&format!("integration: {why}"));
+        not_run(&format!("integration: {why}"));
     }
     able.is_ok()
 }
@@ -63,7 +48,7 @@ impl World {
     }
 
     fn mounted(&mut self) {
-        until("mounted", || {
+        until_some("mounted", || {
             assert_eq!(self.daemon.try_wait().unwrap(), None, "the daemon ended at once");
             // Not the tree: what a killed daemon leaves still answers from the kernel's cache.
             self.socket().exists().then_some(())
@@ -130,7 +115,7 @@ impl Drop for World {
                 let _ = kill_process(pid, Signal::TERM);
             }
         }
-        let deadline = Instant::now() + SOON;
+        let deadline = Instant::now() + LIMIT;
         while self.daemon.try_wait().is_ok_and(|status| status.is_none()) && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(2));
         }

@@ -7,15 +7,15 @@ mod call;
 mod ops;
 mod reference;
 mod regressions;
-mod rng;
 mod run;
-mod shrink;
 mod values;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use uo2cb_tests::rng::Rng;
+use uo2cb_tests::shrink::shrink;
+
 use crate::ops::Op;
-use crate::rng::Rng;
 
 fn number(variable: &str, otherwise: u64) -> u64 {
     std::env::var(variable).ok().and_then(|value| value.parse().ok()).unwrap_or(otherwise)
@@ -23,7 +23,7 @@ fn number(variable: &str, otherwise: u64) -> u64 {
 
 /// List number `seed`. Most begin with a cluster, without which little can happen.
 fn list(seed: u64) -> Vec<Op> {
-    let mut rng = Rng(seed);
+    let mut rng = Rng::new(seed);
     let length = 20 + rng.below(41) as usize;
     let mut ops = match rng.below(8) {
         0 => Vec::new(),
@@ -50,7 +50,7 @@ fn the_engine_does_what_the_reference_does() {
                 // Each step of shrinking may panic once more: one report is enough.
                 let hook = std::panic::take_hook();
                 std::panic::set_hook(Box::new(|_| {}));
-                let short = shrink::shrink(list(seed), |ops| attempt(ops).is_err());
+                let short = shrink(list(seed), |ops| attempt(ops).is_err());
                 std::panic::set_hook(hook);
                 let difference = attempt(&short).err().unwrap_or_default();
                 let lines: Vec<_> = short.iter().map(|op| format!("        {op:?},\n")).collect();

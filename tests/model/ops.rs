@@ -5,10 +5,10 @@ use std::time::Duration;
 use uo2cb_core::Errno;
 use uo2cb_core::heartbeat::Edge;
 use uo2cb_core::tree::Forbidden;
+use uo2cb_tests::rng::Rng;
 
 use crate::call::{Ask, Call, Kill, Target, Wish};
 use crate::reference::{Kind, Reference, join, leaf, parent};
-use crate::rng::Rng;
 use crate::values::TEXTS;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

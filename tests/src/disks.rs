@@ -62,6 +62,11 @@ impl Image {
         format!(",logical_block_size={bytes},physical_block_size={bytes}")
     }
 
+    /// Options of losetup for such a disk.
+    fn losetup(&self) -> &'static [&'static str] {
+        if self.read_only { &["--read-only"] } else { &[] }
+    }
+
     /// Properties of it for QEMU's `-drive`.
     pub fn drive(&self) -> &'static str {
         if self.read_only { ",readonly=on" } else { "" }
@@ -85,7 +90,7 @@ impl Loops {
         let all: Vec<Image> = images.all().collect();
         let mut loops = Self { devices: Vec::new(), _images: images };
         for image in all {
-            loops.devices.push(Loop::new(&image.path, image.sector_bytes, image.read_only)?);
+            loops.devices.push(Loop::new(&image.path, image.sector_bytes, image.losetup())?);
         }
         Ok(loops)
     }

@@ -15,14 +15,13 @@ pub mod guest;
 pub mod hammer;
 pub mod judge;
 pub mod list;
-pub mod loops;
 pub mod mount;
-pub mod not_run;
 pub mod nvmet;
 pub mod probe;
 pub mod program;
-pub mod rng;
 pub mod service;
 pub mod sim;
 pub mod subject;
 pub mod words;
+
+pub use uo2cb_test_support::{loops, not_run, poll, rng, shrink};

@@ -109,7 +109,7 @@ fn nonsense_on_the_socket_hurts_nobody() {
     let socket = world.run_dir().join(format!("{pid}.sock"));
     let connect = || {
         let stream = UnixStream::connect(&socket).unwrap();
-        stream.set_read_timeout(Some(common::SOON)).unwrap();
+        stream.set_read_timeout(Some(uo2cb_test_support::poll::LIMIT)).unwrap();
         (BufReader::new(stream.try_clone().unwrap()), stream)
     };
     let (mut lines, mut stream) = connect();

@@ -2,30 +2,20 @@
 #![allow(clippy::unwrap_used, dead_code)]
 
 use std::fs::File;
-use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use tempfile::TempDir;
 use uo2cb_blockio::{Completion, Device, DiskKey, Errno, Info, Op, Queue, Refused, Threads, best};
-
-/// Says what was not tested here, also as a line of the file that `tests/run` prints at its end.
-pub(crate) fn not_run(what: &str) {
-    eprintln!("not run: {what}");
-    if let Some(path) = std::env::var_os("UO2CB_NOT_RUN") {
-        let mut list = File::options().append(true).create(true).open(path).unwrap();
-        // In one write, as others append at the same time.
-        list.write_all(format!("blockio: {what}\n").as_bytes()).unwrap();
-    }
-}
+use uo2cb_test_support::not_run;
 
 /// All queues that this system has and that take any device.
 pub(crate) fn queues() -> Vec<Box<dyn Queue>> {
     let best = best().unwrap();
     match best.without_uring {
         Some(why) => {
-            not_run(&format!("io_uring: {why}"));
+            not_run(&format!("blockio: io_uring: {why}"));
             vec![best.queue]
         }
         None => vec![best.queue, Box::new(Threads::new().unwrap())],

@@ -1,5 +1,7 @@
 //! Shrinks a plan that fails to a smaller one that violates the same invariant.
 
+use uo2cb_test_support::shrink;
+
 use super::faults::Plan;
 use super::invariants::Violation;
 use super::world;
@@ -10,20 +12,9 @@ pub fn shrink(mut plan: Plan, violation: &Violation) -> Plan {
         |plan: &Plan| matches!(world::run(plan), Err(found) if found.invariant == violation.invariant);
     loop {
         let before = plan.clone();
-        let mut length = plan.faults.len();
-        while length > 0 {
-            let mut at = 0;
-            while at < plan.faults.len() {
-                let mut shorter = plan.clone();
-                shorter.faults.drain(at..(at + length).min(plan.faults.len()));
-                if fails(&shorter) {
-                    plan = shorter;
-                } else {
-                    at += length;
-                }
-            }
-            length /= 2;
-        }
+        plan.faults = shrink::shrink(plan.faults.clone(), |faults| {
+            fails(&Plan { faults: faults.into(), ..plan.clone() })
+        });
         for smaller in [
             Plan { nodes: plan.nodes.saturating_sub(1).max(2), ..plan.clone() },
             Plan { regions: plan.regions.saturating_sub(1).max(1), ..plan.clone() },

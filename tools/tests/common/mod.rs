@@ -2,27 +2,15 @@
 #![allow(clippy::unwrap_used, dead_code, unreachable_pub, missing_docs)]
 
 use std::fs::{self, Permissions};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
-
-pub const SOON: Duration = Duration::from_secs(20);
-
-/// Says what was not tested here, and why: on standard error, which nobody sees of a test that passes, and as a line of
-/// the file that `UO2CB_NOT_RUN` names, which `tests/run` prints at its end.
-pub fn not_run(what: &str) {
-    eprintln!("not run: {what}");
-    if let Some(path) = std::env::var_os("UO2CB_NOT_RUN") {
-        // In one write, as others append at the same time.
-        let mut list = fs::File::options().append(true).create(true).open(path).unwrap();
-        list.write_all(format!("{what}\n").as_bytes()).unwrap();
-    }
-}
+pub use uo2cb_test_support::not_run;
+pub use uo2cb_test_support::poll::until;
 
 /// Whether this machine can mount at all; says so where not.
 pub fn can_mount() -> bool {
@@ -31,16 +19,6 @@ pub fn can_mount() -> bool {
         not_run(&format!("tests of the command with mounts: {why}"));
     }
     able.is_ok()
-}
-
-/// Asks again and again until it is so.
-#[track_caller]
-pub fn until(what: &str, mut so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + SOON;
-    while !so() {
-        assert!(Instant::now() < deadline, "{what}: not in time");
-        std::thread::sleep(Duration::from_millis(2));
-    }
 }
 
 pub struct World {

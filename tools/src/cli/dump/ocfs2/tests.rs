@@ -5,6 +5,8 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 
+use uo2cb_test_support::rng::Rng;
+
 use super::*;
 
 /// `-b 4096 -C 4096 -N 4`, 64 MiB: the system directory's entries are in its inode.
@@ -73,18 +75,6 @@ impl Image {
         let fault = self.find().0.unwrap_err().to_string();
         assert!(fault.contains(with), "{fault}");
         assert_eq!(fault.lines().count(), 1);
-    }
-}
-
-/// Pseudo-random numbers (xorshift).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % end
     }
 }
 
@@ -172,18 +162,18 @@ fn damage_is_named() {
 
 #[test]
 fn random_damage_neither_panics_nor_loops() {
-    let mut random = Random(88_172_645_463_325_252);
+    let mut rng = Rng::new(1);
     let mut found = [0u32; 2];
     for image in [Image::large(), Image::small()] {
         let area = image.find().0.unwrap();
         let sectors: Vec<u64> = image.sectors.keys().copied().collect();
         for _ in 0..4000 {
             let mut image = image.clone();
-            for _ in 0..=random.below(6) {
-                let sector = sectors[random.below(sectors.len() as u64) as usize];
-                let byte = random.below(512);
-                let bytes = random.below(u64::MAX).to_le_bytes();
-                image.put(sector * 512 + byte, &bytes[..1 + random.below(8) as usize]);
+            for _ in 0..=rng.below(6) {
+                let sector = sectors[rng.below(sectors.len() as u64) as usize];
+                let byte = rng.below(512);
+                let bytes = rng.number().to_le_bytes();
+                image.put(sector * 512 + byte, &bytes[..1 + rng.below(8) as usize]);
             }
             let (result, reads) = image.find();
             assert!(reads <= MAX_DIRECTORY_BLOCKS + 6);
@@ -202,11 +192,11 @@ fn random_damage_neither_panics_nor_loops() {
 
 #[test]
 fn random_bytes_are_no_volume() {
-    let mut random = Random(1);
+    let mut rng = Rng::new(1);
     for _ in 0..500 {
         let mut image = Image { length: 1 << 20, sectors: BTreeMap::new() };
         for at in 0..24 {
-            let random: [u64; 64] = std::array::from_fn(|_| random.below(u64::MAX));
+            let random: [u64; 64] = std::array::from_fn(|_| rng.number());
             image.put(at * 512, &random.map(u64::to_le_bytes).concat());
         }
         image.fails("no superblock");

@@ -1,17 +1,17 @@
-//! Saying what could not be tested.
+//! Reporting what could not be tested.
 
 use std::fs::File;
 use std::io::Write as _;
 
-/// The file that `tests/run` prints at its end.
+/// Names the file that `tests/run` prints at its end.
 const LIST: &str = "UO2CB_NOT_RUN";
 
-/// Says that `what` was not tested here, and why: on standard error, which nobody sees of a test that passes, and as a
-/// line of the file that the variable `UO2CB_NOT_RUN` names.
+/// Reports that `what` was not tested here, and why: on standard error, which cargo hides for a test that passes, and as
+/// a line of the file that the variable `UO2CB_NOT_RUN` names.
 ///
 /// # Panics
 /// That file cannot be written to.
-pub fn say(what: &str) {
+pub fn not_run(what: &str) {
     eprintln!("not run: {what}");
     if let Some(path) = std::env::var_os(LIST) {
         // In one write, as others append at the same time.

@@ -1,4 +1,4 @@
-//! A small random number generator whose sequence is fixed for ever: the same seed makes the same list.
+//! A pseudo-random number generator with a fixed sequence: the same seed gives the same test in every version.
 
 /// SplitMix64: one addition and two multiplications a number.
 #[derive(Clone, Debug)]
@@ -19,9 +19,14 @@ impl Rng {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below `bound`, which is not 0. The slight preference of a remainder for small numbers does no harm.
+    /// A number below `bound`, which is not 0. Smaller numbers are slightly more likely, which does no harm here.
     pub fn below(&mut self, bound: u64) -> u64 {
         self.number() % bound
+    }
+
+    /// A byte.
+    pub fn byte(&mut self) -> u8 {
+        self.number() as u8
     }
 
     /// True in `percent` of 100 cases.
@@ -29,7 +34,7 @@ impl Rng {
         self.below(100) < percent
     }
 
-    /// One of several; the slice is not empty.
+    /// One element of a slice that is not empty.
     pub fn pick<'a, T: ?Sized>(&mut self, from: &[&'a T]) -> &'a T {
         from[self.below(from.len() as u64) as usize]
     }
