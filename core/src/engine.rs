@@ -6,8 +6,10 @@ mod tests;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::detail::{Refused, detail};
 use crate::error::{Errno, Refusal};
 use crate::event::{Action, Input, Reply, Subscribe, Up, View};
 use crate::heartbeat::{
@@ -65,7 +67,7 @@ impl Engine {
         let mut engine = Self {
             config: Tree::new(config.owner, 4096, now),
             sysfs: Tree::new(config.owner, 4096, now),
-            debugfs: Tree::new(config.owner, 0, now),
+            debugfs: Tree::new(config.owner, 0, now).with_root_mode(0o700),
             o2hb: ItemId::ROOT,
             stack: Stack::default(),
             actions: VecDeque::new(),
@@ -107,6 +109,7 @@ impl Engine {
                         path,
                         value: None,
                         refusal,
+                        detail: None,
                         caller,
                     });
                     self.settle(now, None);
@@ -212,7 +215,9 @@ impl Engine {
         let Outcome::Ready(result) = outcome else { return self.settle(now, Some(request)) };
         if let Err(refusal) = result {
             if let Some(Described { call, path, value }) = op.described(tree.items()) {
-                self.stack.note(Note::Refused { view, call, path, value, refusal, caller });
+                let refused = Refused::of(op, self.tree(view).items());
+                let detail = refused.and_then(|refused| self.detail(view, refusal, refused));
+                self.stack.note(Note::Refused { view, call, path, value, refusal, detail, caller });
             }
         }
         self.settle(now, Some(request));
@@ -335,8 +340,10 @@ impl Engine {
         if let Err(refusal) = result {
             let attribute = u8::try_from(attribute).unwrap_or(u8::MAX);
             let path = self.config.items().object_path(Object::Attribute(item, attribute));
+            let refused = Refused { item, value: &data, target: None };
+            let detail = self.detail(View::Config, refusal, refused);
             let (view, value) = (View::Config, Some(data));
-            self.stack.note(Note::Refused { view, call: "store", path, value, refusal, caller });
+            self.stack.note(Note::Refused { view, call: "store", path, value, refusal, detail, caller });
         }
         let result = result.map(|()| length);
         let events = self.stack.heartbeat.layer.delivery.next_number();
@@ -349,6 +356,12 @@ impl Engine {
             let result = result.map(Reply::Tree);
             if due == request { self.reply(due, result) } else { self.answer(events, due, result) }
         }
+    }
+
+    fn detail(&self, view: View, refusal: Refusal, refused: Refused<'_>) -> Option<String> {
+        let pins =
+            |item| self.pins.values().filter(|(region, local)| [*region, *local].contains(&item)).count();
+        detail(refusal, refused, self.tree(view).items(), &self.stack, pins)
     }
 
     /// Answers a call; if events were queued since `events`, only behind them.

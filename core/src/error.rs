@@ -2,88 +2,7 @@
 
 use core::fmt;
 
-/// An errno of Linux, as a positive number.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Errno(pub i32);
-
-impl Errno {
-    /// 1
-    pub const EPERM: Self = Self(1);
-    /// 2
-    pub const ENOENT: Self = Self(2);
-    /// 4
-    pub const EINTR: Self = Self(4);
-    /// 5
-    pub const EIO: Self = Self(5);
-    /// 12
-    pub const ENOMEM: Self = Self(12);
-    /// 13
-    pub const EACCES: Self = Self(13);
-    /// 16
-    pub const EBUSY: Self = Self(16);
-    /// 17
-    pub const EEXIST: Self = Self(17);
-    /// 20
-    pub const ENOTDIR: Self = Self(20);
-    /// 21
-    pub const EISDIR: Self = Self(21);
-    /// 22
-    pub const EINVAL: Self = Self(22);
-    /// 27
-    pub const EFBIG: Self = Self(27);
-    /// 28
-    pub const ENOSPC: Self = Self(28);
-    /// 34
-    pub const ERANGE: Self = Self(34);
-    /// 36
-    pub const ENAMETOOLONG: Self = Self(36);
-    /// 39
-    pub const ENOTEMPTY: Self = Self(39);
-    /// 40
-    pub const ELOOP: Self = Self(40);
-    /// 95
-    pub const EOPNOTSUPP: Self = Self(95);
-
-    /// Its name, for those that core itself uses.
-    pub fn name(self) -> Option<&'static str> {
-        Some(match self {
-            Self::EPERM => "EPERM",
-            Self::ENOENT => "ENOENT",
-            Self::EINTR => "EINTR",
-            Self::EIO => "EIO",
-            Self::ENOMEM => "ENOMEM",
-            Self::EACCES => "EACCES",
-            Self::EBUSY => "EBUSY",
-            Self::EEXIST => "EEXIST",
-            Self::ENOTDIR => "ENOTDIR",
-            Self::EISDIR => "EISDIR",
-            Self::EINVAL => "EINVAL",
-            Self::EFBIG => "EFBIG",
-            Self::ENOSPC => "ENOSPC",
-            Self::ERANGE => "ERANGE",
-            Self::ENAMETOOLONG => "ENAMETOOLONG",
-            Self::ENOTEMPTY => "ENOTEMPTY",
-            Self::ELOOP => "ELOOP",
-            Self::EOPNOTSUPP => "EOPNOTSUPP",
-            Self(_) => return None,
-        })
-    }
-}
-
-impl fmt::Display for Errno {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.name() {
-            Some(name) => f.write_str(name),
-            None => write!(f, "errno {}", self.0),
-        }
-    }
-}
-
-impl fmt::Debug for Errno {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+pub use crate::errno::Errno;
 
 /// Why something was refused: one variant for each distinct refusal. A refused operation has changed nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -154,17 +73,19 @@ pub enum Refusal {
     SizeTooBig,
     /// Not in the number syntax of the attribute.
     NotANumber,
-    /// Zero where a value is needed.
-    MustNotBeZero,
-    /// Number outside the attribute's range.
-    OutOfRange,
     // Clusters and nodes
     /// mkdir of a second cluster (`o2nm_cluster_group_make_group`).
     SecondCluster,
     /// mkdir of a cluster while no method is registered.
     NoMethod,
+    /// A timeout of zero.
+    TimeoutZero,
+    /// Range of a timeout.
+    TimeoutRange,
     /// mkdir of a node (`o2nm_node_group_make_item`).
     NodeNameTooLong,
+    /// Range of `num` (`O2NM_MAX_NODES`).
+    NumberRange,
     /// Number of a node that cannot be reached yet (`o2nm_node_num_store`).
     NumberNeedsAddress,
     /// Also the node itself.
@@ -179,6 +100,8 @@ pub enum Refusal {
     AddressTaken,
     /// An address is set once.
     AddressSet,
+    /// `ipv4_port` of zero.
+    PortZero,
     /// Range of `ipv4_port`.
     PortRange,
     /// A port is set once.
@@ -243,6 +166,8 @@ pub enum Refusal {
     BadMask,
     /// Word written to `cluster_stack`.
     BadStackLabel,
+    /// Another word written to `cluster_stack` while the stack is in use.
+    StackInUse,
     /// Requests that wait while the daemon ends.
     ShuttingDown,
     /// The system said no when the stack acted for the caller (binding the local node's address, opening a
@@ -268,7 +193,8 @@ impl Refusal {
             Self::BadName
             | Self::NotALink
             | Self::NotANumber
-            | Self::MustNotBeZero
+            | Self::TimeoutZero
+            | Self::PortZero
             | Self::NumberNeedsAddress
             | Self::BadAddress
             | Self::LocalNeedsAll
@@ -306,12 +232,14 @@ impl Refusal {
             | Self::AddressSet
             | Self::PortSet
             | Self::OtherLocal
+            | Self::StackInUse
             | Self::ModeInUse => Errno::EBUSY,
             Self::NotEmpty => Errno::ENOTEMPTY,
             Self::Interrupted => Errno::EINTR,
             Self::TargetLoop => Errno::ELOOP,
             Self::SizeTooBig | Self::TooManyRegions => Errno::EFBIG,
-            Self::OutOfRange
+            Self::TimeoutRange
+            | Self::NumberRange
             | Self::OctetRange
             | Self::PortRange
             | Self::BlockBytesRange
@@ -327,20 +255,20 @@ impl Refusal {
     pub fn rule(self) -> &'static str {
         match self {
             Self::NoSuchEntry => "no such entry",
-            Self::Gone => "the item has been removed meanwhile",
-            Self::NameExists => "the name exists already",
+            Self::Gone => "the item has been removed",
+            Self::NameExists => "the name is taken",
             Self::NameTooLong => "a name has at most 255 bytes",
             Self::BadName => "a name has no slash and no NUL",
             Self::NotADirectory => "not a directory",
             Self::IsADirectory => "a directory",
             Self::NotALink => "not a symbolic link",
-            Self::NothingMadeHere => "nothing can be made in this directory",
-            Self::NoNewFiles => "files cannot be made, they come with their directory",
+            Self::NothingMadeHere => "no directories can be made in this directory",
+            Self::NoNewFiles => "no files can be made: attributes come with their directory",
             Self::NoSpecialFiles => "no devices, pipes or sockets in this tree",
             Self::NoHardLinks => "no hard links in this tree",
             Self::NoRename => "nothing can be renamed in this tree",
-            Self::AttributeStays => "an attribute goes only with its directory",
-            Self::DefaultGroup => "a default group goes only with its parent",
+            Self::AttributeStays => "an attribute is removed only with its directory",
+            Self::DefaultGroup => "a default group is removed only with its parent",
             Self::Depended => "somebody depends on the item",
             Self::LinkedTo => "a link points at the item",
             Self::NotEmpty => "the directory holds items or links",
@@ -350,56 +278,59 @@ impl Refusal {
             Self::TargetNotADirectory => "the target is not a directory",
             Self::TargetOutside => "the target lies outside this tree",
             Self::TargetIsRoot => "the target is the root of the tree",
-            Self::TargetLoop => "too many symbolic links on the way to the target",
-            Self::TargetTooLong => "the path or a name on the way to the target is too long",
-            Self::TargetDenied => "the way to the target may not be searched",
+            Self::TargetLoop => "more than 40 symbolic links on the way to the target",
+            Self::TargetTooLong => "the target has more than 4095 bytes, or a name in it more than 255",
+            Self::TargetDenied => "the caller may not search a directory on the way to the target",
             Self::ReadOnly => "the attribute cannot be written",
             Self::WriteOnly => "the attribute cannot be read",
-            Self::SizeTooBig => "no file is that long",
-            Self::NotANumber => "not a number",
-            Self::MustNotBeZero => "must not be 0",
-            Self::OutOfRange => "out of range",
-            Self::SecondCluster => "there can be one cluster only",
+            Self::SizeTooBig => "a file has at most 2147483647 bytes",
+            Self::NotANumber => "not a number (decimal, octal after 0, hexadecimal after 0x)",
+            Self::TimeoutZero | Self::TimeoutRange => "a timeout is 1 to 4294967294 milliseconds",
+            Self::NumberRange => "num is 0 to 254",
+            Self::SecondCluster => "there can be only one cluster",
             Self::NoMethod => "no heartbeat method is active",
             Self::NodeNameTooLong => "a node's name has at most 64 bytes",
             Self::NumberNeedsAddress => "ipv4_address and ipv4_port must be set before num",
             Self::NumberTaken => "a node of this cluster has that number",
             Self::NumberSet => "the node has a number already",
-            Self::BadAddress => "not four decimal octets",
-            Self::OctetRange => "an octet is above 255",
+            Self::BadAddress => "an address is four decimal numbers with dots between them",
+            Self::OctetRange => "each number of an address is 0 to 255",
             Self::AddressTaken => "a node of this cluster has that address",
             Self::AddressSet => "the node has an address already",
-            Self::PortRange => "a port is at most 65534",
+            Self::PortZero | Self::PortRange => "ipv4_port is 1 to 65534",
             Self::PortSet => "the node has a port already",
             Self::LocalNeedsAll => "ipv4_address, ipv4_port and num must be set before local",
             Self::OtherLocal => "another node of this cluster is the local one",
             Self::IdleNotAboveKeepalive => "idle_timeout_ms must be greater than keepalive_delay_ms",
             Self::PeerConnected => "cannot change while a peer is connected",
-            Self::BadFenceMethod => "fence_method is one of the words reset and panic with a newline",
+            Self::BadFenceMethod => "fence_method is reset or panic, and a newline",
             Self::UnknownMode => "no such heartbeat method",
-            Self::ModeInUse => "the heartbeat method cannot change while a cluster exists",
+            Self::ModeInUse => "the heartbeat method can change only while there is no cluster",
             Self::RegionNameTooLong => "a region's name has at most 32 bytes",
             Self::TooManyRegions => "global heartbeat has at most 32 regions",
-            Self::BadDiskMode => "mode is one of the words local and global",
+            Self::BadDiskMode => "mode is local or global",
             Self::BlockBytesRange => "block_bytes is 512 to 4096",
-            Self::NotAPowerOfTwo => "block_bytes is a power of two",
+            Self::NotAPowerOfTwo => "block_bytes is a power of two: 512, 1024, 2048 or 4096",
             Self::BlocksRange => "blocks is 1 to 255",
             Self::RegionStarted => "the region has been started already",
             Self::NoLocalNode => "there is no local node",
-            Self::BadDescriptor => "not the number of an open descriptor of the writer",
-            Self::RegionIncomplete => "block_bytes, start_block and blocks must be set before dev",
+            Self::BadDescriptor => "not the number of an open descriptor of the process that writes",
+            Self::RegionIncomplete => {
+                "block_bytes, start_block and blocks must be set, and not to 0, before dev"
+            }
             Self::NotABlockDevice => "the descriptor is not a block device",
             Self::BeyondBlocks => "the local node's number is beyond the slots of the region",
             Self::WrongBlockSize => "the device's sectors are of another size than block_bytes",
-            Self::Unreadable => "the device cannot be read as far as the slots reach",
+            Self::Unreadable => "the slots cannot be read",
             Self::Unstable => "the region could not become steady",
             Self::StartInterrupted => "interrupted before the region was steady",
             Self::NoSuchRegion => "there is no such region",
             Self::LinkNotToNode => "the target is not a node of this cluster",
             Self::NodeUnnumbered => "the node has no number yet",
             Self::NodeLinked => "the node is linked in this region already",
-            Self::BadMask => "logmask files take allow, deny or off",
+            Self::BadMask => "a logmask file takes allow, deny or off",
             Self::BadStackLabel => "cluster_stack takes a word of four letters",
+            Self::StackInUse => "cluster_stack can change only while nobody holds a region",
             Self::ShuttingDown => "uo2cb is stopping",
             Self::System(_) => "the system refused",
             Self::Subsystem(_, rule) => rule,

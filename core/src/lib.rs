@@ -17,7 +17,9 @@
 extern crate alloc;
 
 mod debugfs;
+mod detail;
 mod engine;
+mod errno;
 mod error;
 mod event;
 pub mod heartbeat;

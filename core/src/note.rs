@@ -38,6 +38,19 @@ pub enum Note {
         value: Option<Vec<u8>>,
         /// The rule.
         refusal: Refusal,
+        /// What there is to say beside the rule: who has what was asked for, what is missing.
+        detail: Option<String>,
+        /// By whom.
+        caller: Caller,
+    },
+    /// A store succeeded without any effect, as in the kernel.
+    Ignored {
+        /// The attribute, from the root.
+        path: Vec<u8>,
+        /// What was stored.
+        value: Vec<u8>,
+        /// The rule.
+        rule: &'static str,
         /// By whom.
         caller: Caller,
     },
@@ -69,7 +82,7 @@ pub enum Note {
     },
     /// This node must go.
     Fence(FenceReason),
-    /// A consumer took too long and has been struck off.
+    /// A consumer took too long and was expelled.
     Expelled(ConsumerId, Event),
     /// An answer came that nobody waited for: ignored.
     Stale(RequestId),
@@ -83,6 +96,7 @@ impl Note {
             Self::Expelled(..) | Self::Stale(_) | Self::Fence(_) => Subject::ERROR,
             Self::Disk { note, .. } if note.is_error() => Subject::ERROR,
             Self::Refused { .. }
+            | Self::Ignored { .. }
             | Self::NotSubscribed { .. }
             | Self::FenceMethod(_)
             | Self::DiskMode(_)
@@ -99,6 +113,7 @@ impl Note {
             Self::Disk { note, .. } if !note.is_error() => Level::Info,
             Self::FenceMethod(_) | Self::DiskMode(_) | Self::Method(_) | Self::Listening(..) => Level::Info,
             Self::Refused { .. }
+            | Self::Ignored { .. }
             | Self::NotSubscribed { .. }
             | Self::Expelled(..)
             | Self::Stale(_)
@@ -122,17 +137,34 @@ fn quoted(value: &[u8]) -> String {
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refused { view, call, path, value, refusal, caller } => {
+            Self::Refused { view, call, path, value, refusal, detail, caller } => {
                 write!(f, "{call} {}", printable(path))?;
                 if let Some(value) = value {
                     write!(f, " {}", quoted(value))?;
                 }
-                write!(f, ": {refusal}, for pid {} uid {}", caller.pid, caller.uid)?;
+                f.write_str(": ")?;
+                match (refusal, detail) {
+                    // There the system's rule is not known, but what was asked of it.
+                    (Refusal::System(errno), Some(detail)) => write!(f, "{detail} ({errno})")?,
+                    (refusal, Some(detail)) => {
+                        write!(f, "{}: {detail} ({})", refusal.rule(), refusal.errno())?
+                    }
+                    (refusal, None) => write!(f, "{refusal}")?,
+                }
+                write!(f, ", for pid {} uid {}", caller.pid, caller.uid)?;
                 match view {
                     View::Config => Ok(()),
                     View::Sysfs => f.write_str(", in sysfs"),
                     View::Debugfs => f.write_str(", in debugfs"),
                 }
+            }
+            Self::Ignored { path, value, rule, caller } => {
+                let (path, value) = (printable(path), quoted(value));
+                write!(
+                    f,
+                    "store {path} {value}: ignored, as by the kernel: {rule}, for pid {} uid {}",
+                    caller.pid, caller.uid
+                )
             }
             Self::NotSubscribed { region: Some(region), refusal } => {
                 write!(f, "hold of region {}: {refusal}", quoted(region))
@@ -153,7 +185,7 @@ impl fmt::Display for Note {
             Self::Expelled(consumer, event) => {
                 write!(
                     f,
-                    "o2hb: consumer {} took too long with event {} ({event}): struck off",
+                    "o2hb: consumer {} took too long with event {} ({event}): expelled",
                     consumer.0, event.number
                 )
             }

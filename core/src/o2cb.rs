@@ -14,7 +14,7 @@ use crate::nodeman::{CLUSTER, Effect, NODE, NODES, NodeManager};
 use crate::note::Note;
 use crate::sysfs;
 use crate::text::line;
-use crate::tree::{Asked, Attribute, Context, Items, Kind, Made, Stored, Subsystem};
+use crate::tree::{Asked, Attribute, Context, Items, Kind, Made, Object, Stored, Subsystem};
 
 /// `cluster/` as kernel 6.1 has it.
 static MAINLINE: Kind = Kind { name: "cluster group", makes: true, links: false, attributes: &[] };
@@ -272,8 +272,14 @@ impl Subsystem for Stack {
         } else {
             let region = self.region(item);
             let stored = self.method(cx.asked(), |method, at| method.store(at, region, attribute, data))?;
-            if stored == Stored::Later {
-                self.waits(cx, item, attribute, data);
+            match stored {
+                Stored::Done => {}
+                Stored::Later => self.waits(cx, item, attribute, data),
+                Stored::Ignored(rule) => {
+                    let number = u8::try_from(attribute).unwrap_or(u8::MAX);
+                    let path = cx.items.object_path(Object::Attribute(item, number));
+                    self.note(Note::Ignored { path, value: data.to_vec(), rule, caller: cx.caller });
+                }
             }
             Ok(stored)
         }

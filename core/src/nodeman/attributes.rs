@@ -122,7 +122,7 @@ impl NodeManager {
             0 => store_num(cluster, item, data)?,
             1 => {
                 let port = match number::unsigned(data)? {
-                    0 => return Err(Refusal::MustNotBeZero),
+                    0 => return Err(Refusal::PortZero),
                     port => {
                         u16::try_from(port).ok().filter(|port| *port < u16::MAX).ok_or(Refusal::PortRange)?
                     }
@@ -163,7 +163,7 @@ fn node_mut(cluster: &mut Cluster, item: ItemId) -> Result<&mut Node, Refusal> {
 }
 
 fn store_num(cluster: &mut Cluster, item: ItemId, data: &[u8]) -> Result<(), Refusal> {
-    let num = NodeNum::new(number::unsigned(data)?).ok_or(Refusal::OutOfRange)?;
+    let num = NodeNum::new(number::unsigned(data)?).ok_or(Refusal::NumberRange)?;
     let node = node_mut(cluster, item)?;
     if node.address.is_none() || node.port.is_none() {
         return Err(Refusal::NumberNeedsAddress);
@@ -212,8 +212,8 @@ fn set_once<T>(place: &mut Option<T>, value: T, taken: Refusal) -> Result<(), Re
 
 fn milliseconds(data: &[u8]) -> Result<u32, Refusal> {
     match number::unsigned(data)? {
-        0 => Err(Refusal::MustNotBeZero),
-        value => u32::try_from(value).ok().filter(|value| *value < u32::MAX).ok_or(Refusal::OutOfRange),
+        0 => Err(Refusal::TimeoutZero),
+        value => u32::try_from(value).ok().filter(|value| *value < u32::MAX).ok_or(Refusal::TimeoutRange),
     }
 }
 

@@ -105,6 +105,11 @@ impl Cluster {
     pub fn local(&self) -> Option<&Node> {
         self.nodes.get(&self.local?)
     }
+
+    /// The node that becomes this machine's when its address has been bound.
+    pub fn starting(&self) -> Option<&Node> {
+        self.nodes.get(&self.starting?.0)
+    }
 }
 
 /// Clusters and nodes. At most one cluster at a time, as in the kernel.

@@ -74,10 +74,10 @@ fn timeouts_and_fence_method_begin_anew_with_a_new_cluster() {
 fn a_timeout_is_above_0_and_below_4294967295() {
     let mut bench = cluster();
     let file = "cluster/c/reconnect_delay_ms";
-    assert_eq!(bench.write(file, "0\n"), Err(Refusal::MustNotBeZero));
-    assert_eq!(bench.write(file, "\n"), Err(Refusal::MustNotBeZero));
-    assert_eq!(bench.write(file, "4294967295"), Err(Refusal::OutOfRange));
-    assert_eq!(bench.write(file, "18446744073709551615"), Err(Refusal::OutOfRange));
+    assert_eq!(bench.write(file, "0\n"), Err(Refusal::TimeoutZero));
+    assert_eq!(bench.write(file, "\n"), Err(Refusal::TimeoutZero));
+    assert_eq!(bench.write(file, "4294967295"), Err(Refusal::TimeoutRange));
+    assert_eq!(bench.write(file, "18446744073709551615"), Err(Refusal::TimeoutRange));
     assert_eq!(bench.write(file, "x"), Err(Refusal::NotANumber));
     assert_eq!(bench.write(file, "4294967294"), Ok(10));
     assert_eq!(bench.write(file, "1\n"), Ok(2));
@@ -93,8 +93,8 @@ fn idle_stays_above_keepalive() {
     assert_eq!(bench.write(keepalive, "2001"), Err(Refusal::IdleNotAboveKeepalive));
     assert_eq!(bench.write(keepalive, "2000"), Ok(4));
     // Zero and range are looked at first.
-    assert_eq!(bench.write(idle, "0"), Err(Refusal::MustNotBeZero));
-    assert_eq!(bench.write(keepalive, "4294967295"), Err(Refusal::OutOfRange));
+    assert_eq!(bench.write(idle, "0"), Err(Refusal::TimeoutZero));
+    assert_eq!(bench.write(keepalive, "4294967295"), Err(Refusal::TimeoutRange));
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn with_a_peer_connected_idle_and_keepalive_keep_their_values() {
     assert_eq!(manager.store_cluster(0, b"30000"), Ok(super::Effect::None));
     assert_eq!(manager.store_cluster(1, b"2000"), Ok(super::Effect::None));
     assert_eq!(manager.store_cluster(2, b"9"), Ok(super::Effect::None));
-    assert_eq!(manager.store_cluster(0, b"0"), Err(Refusal::MustNotBeZero));
+    assert_eq!(manager.store_cluster(0, b"0"), Err(Refusal::TimeoutZero));
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn a_port_is_1_to_65534_and_set_once() {
     let mut bench = cluster();
     bench.mkdir("cluster/c/node/n").unwrap();
     let file = "cluster/c/node/n/ipv4_port";
-    assert_eq!(bench.write(file, "0"), Err(Refusal::MustNotBeZero));
+    assert_eq!(bench.write(file, "0"), Err(Refusal::PortZero));
     assert_eq!(bench.write(file, "65535"), Err(Refusal::PortRange));
     assert_eq!(bench.write(file, "-1"), Err(Refusal::NotANumber));
     assert_eq!(bench.write(file, "65534"), Ok(5));
@@ -177,7 +177,7 @@ fn a_number_needs_address_and_port_is_unique_and_set_once() {
     bench.mkdir("cluster/c/node/n").unwrap();
     let file = "cluster/c/node/n/num";
     assert_eq!(bench.write(file, "x"), Err(Refusal::NotANumber));
-    assert_eq!(bench.write(file, "255"), Err(Refusal::OutOfRange));
+    assert_eq!(bench.write(file, "255"), Err(Refusal::NumberRange));
     assert_eq!(bench.write(file, "254"), Err(Refusal::NumberNeedsAddress));
     bench.write("cluster/c/node/n/ipv4_address", "1.1.1.1").unwrap();
     assert_eq!(bench.write(file, "0"), Err(Refusal::NumberNeedsAddress));

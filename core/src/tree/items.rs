@@ -1,6 +1,6 @@
 //! The entries of a tree: who stands where, under which name, of which kind.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use super::meta::{Meta, Object};
@@ -49,10 +49,23 @@ pub(super) enum Entry {
     Link(Link),
 }
 
+/// How many removed entries are remembered by name.
+const REMEMBERED: usize = 64;
+
 /// All entries. Subsystems read it; only the tree changes it.
 #[derive(Debug, Default)]
 pub struct Items {
     pub(super) entries: BTreeMap<ItemId, Entry>,
+    /// The last entries that were removed: whoever still has one open is told by name what it was.
+    removed: VecDeque<Removed>,
+}
+
+#[derive(Debug)]
+struct Removed {
+    id: ItemId,
+    path: Vec<u8>,
+    /// None: a link.
+    kind: Option<&'static Kind>,
 }
 
 impl Items {
@@ -109,21 +122,51 @@ impl Items {
         names.join(&b'/')
     }
 
-    /// The path of anything, for the log.
+    /// The path of anything, for the log: of what has been removed, the one that it had.
     pub fn object_path(&self, object: Object) -> Vec<u8> {
-        match object {
-            Object::Dir(id) | Object::Link(id) => self.path(id),
-            Object::Attribute(id, number) => {
-                let mut path = self.path(id);
-                if let Some(attribute) =
-                    self.kind(id).and_then(|kind| kind.attributes.get(usize::from(number)))
-                {
-                    path.push(b'/');
-                    path.extend_from_slice(attribute.name.as_bytes());
+        let (Object::Dir(id) | Object::Link(id) | Object::Attribute(id, _)) = object;
+        let removed = || self.removed.iter().find(|removed| removed.id == id);
+        let (mut path, kind) = match self.entries.get(&id) {
+            Some(Entry::Dir(dir)) => (self.path(id), Some(dir.kind)),
+            Some(Entry::Link(_)) => (self.path(id), None),
+            None => removed().map_or((b"(removed)".into(), None), |gone| (gone.path.clone(), gone.kind)),
+        };
+        if let Object::Attribute(_, number) = object {
+            let attribute = kind.and_then(|kind| kind.attributes.get(usize::from(number)));
+            path.extend_from_slice(b"/");
+            path.extend_from_slice(attribute.map_or(b"(attribute)", |attribute| attribute.name.as_bytes()));
+        }
+        path
+    }
+
+    /// Keeps the name of an entry that is about to be removed.
+    pub(super) fn remember(&mut self, id: ItemId) {
+        self.removed.truncate(REMEMBERED - 1);
+        self.removed.push_front(Removed { id, path: self.path(id), kind: self.kind(id) });
+    }
+
+    /// The first link that keeps an item from being removed: to itself, or to a default group of its own.
+    pub(crate) fn links_to(&self, item: ItemId) -> Option<ItemId> {
+        let links = |entry: &Entry| match entry {
+            Entry::Link(link) => self.fragment(link.target) == item,
+            Entry::Dir(_) => false,
+        };
+        self.entries.iter().find_map(|(id, entry)| links(entry).then_some(*id))
+    }
+
+    /// What keeps an item from being removed as not empty: what was made in it or in its default groups.
+    pub(crate) fn own_entries(&self, item: ItemId) -> Vec<ItemId> {
+        let mut found = Vec::new();
+        let mut groups = Vec::from([item]);
+        while let Some(group) = groups.pop() {
+            for child in self.children(group) {
+                match self.entries.get(&child) {
+                    Some(Entry::Dir(Dir { default: true, .. })) => groups.push(child),
+                    _ => found.push(child),
                 }
-                path
             }
         }
+        found
     }
 
     /// Body of a symbolic link: up to the root, then down to the target (`configfs_get_target_path`).

@@ -81,6 +81,15 @@ impl Tree {
         tree
     }
 
+    /// The same with a root directory of this mode instead of 0755.
+    #[must_use]
+    pub fn with_root_mode(mut self, mode: u16) -> Self {
+        if let Ok(root) = self.items.dir_mut(ItemId::ROOT) {
+            root.meta.mode = mode;
+        }
+        self
+    }
+
     /// The entries, to read.
     pub fn items(&self) -> &Items {
         &self.items
@@ -233,14 +242,15 @@ impl Tree {
 
     fn forget(&mut self, id: ItemId, gone: &mut Vec<ItemId>) {
         gone.push(id);
-        match self.items.entries.remove(&id) {
-            Some(Entry::Dir(dir)) => dir.by_age.iter().for_each(|child| self.forget(*child, gone)),
-            Some(Entry::Link(link)) => {
-                if let Ok(target) = self.items.dir_mut(link.target) {
-                    target.linked_by = target.linked_by.saturating_sub(1);
-                }
+        self.items.remember(id);
+        // Children first: what is remembered of them is their path.
+        for child in self.items.children(id).collect::<Vec<_>>() {
+            self.forget(child, gone);
+        }
+        if let Some(Entry::Link(link)) = self.items.entries.remove(&id) {
+            if let Ok(target) = self.items.dir_mut(link.target) {
+                target.linked_by = target.linked_by.saturating_sub(1);
             }
-            None => {}
         }
     }
 }

@@ -112,7 +112,7 @@ impl Op<'_> {
     /// Call, item and value for a line about its refusal. None for calls that merely look.
     pub fn described(&self, items: &Items) -> Option<Described> {
         let entry = |dir: ItemId, name: &[u8]| {
-            let mut path = items.path(dir);
+            let mut path = items.object_path(Object::Dir(dir));
             if !path.is_empty() {
                 path.push(b'/');
             }
@@ -246,7 +246,7 @@ impl Tree {
                     subsystem.store(&cx, item, usize::from(attribute), data)
                 });
                 match stored {
-                    Ok(Stored::Done) => Ok(Answer::Stored(data.len())),
+                    Ok(Stored::Done | Stored::Ignored(_)) => Ok(Answer::Stored(data.len())),
                     Ok(Stored::Later) => {
                         self.stores.insert(asked.request, self.items.fragment(item));
                         return Outcome::Waits;

@@ -120,6 +120,8 @@ impl Asked {
 pub enum Stored {
     /// Taken; the caller gets the length.
     Done,
+    /// The same, but nothing has changed, by this rule.
+    Ignored(&'static str),
     /// Still going on; [`Tree::finish_store`](super::Tree::finish_store) ends it. Until then the item is
     /// not removed.
     Later,

@@ -27,8 +27,8 @@ pub enum LogFormat {
     /// `2026-11-22T07:55:31.123Z WARN  message`
     #[default]
     Text,
-    /// One JSON object a line: `time`, `level`, `message`; of a refused call also `call`, `path`, `value`,
-    /// `errno`, `pid` and `uid`.
+    /// One JSON object a line: `time`, `level`, `message`; of a refused call also `call`, `path`, `value`, `errno`,
+    /// `rule`, `detail` (who has what was asked for, what is missing), `pid` and `uid`.
     Json,
 }
 
@@ -161,17 +161,31 @@ struct Fields<'a>(&'a Note);
 
 impl KV for Fields<'_> {
     fn serialize(&self, _: &Record<'_>, out: &mut dyn slog::Serializer) -> slog::Result {
-        if let Note::Refused { call, path, value, refusal, caller, .. } = self.0 {
-            out.emit_str("call", call)?;
-            out.emit_str("path", &printable(path))?;
-            if let Some(value) = value {
-                out.emit_str("value", &printable(value))?;
+        let caller = match self.0 {
+            Note::Refused { call, path, value, refusal, detail, caller, .. } => {
+                out.emit_str("call", call)?;
+                out.emit_str("path", &printable(path))?;
+                if let Some(value) = value {
+                    out.emit_str("value", &printable(value))?;
+                }
+                out.emit_str("errno", &refusal.errno().to_string())?;
+                out.emit_str("rule", refusal.rule())?;
+                if let Some(detail) = detail {
+                    out.emit_str("detail", detail)?;
+                }
+                caller
             }
-            out.emit_str("errno", &refusal.errno().to_string())?;
-            out.emit_u32("pid", caller.pid)?;
-            out.emit_u32("uid", caller.uid)?;
-        }
-        Ok(())
+            Note::Ignored { path, value, rule, caller } => {
+                out.emit_str("call", "store")?;
+                out.emit_str("path", &printable(path))?;
+                out.emit_str("value", &printable(value))?;
+                out.emit_str("rule", rule)?;
+                caller
+            }
+            _ => return Ok(()),
+        };
+        out.emit_u32("pid", caller.pid)?;
+        out.emit_u32("uid", caller.uid)
     }
 }
 
@@ -222,7 +236,8 @@ mod tests {
             call: "store",
             path: b"cluster/c/node/n/num".to_vec(),
             value: Some(b"x\n".to_vec()),
-            refusal: Refusal::NotANumber,
+            refusal: Refusal::NumberTaken,
+            detail: Some("n1".into()),
             caller: Caller { pid: 7, uid: 1000, gid: 100 },
         }
     }
@@ -248,7 +263,7 @@ mod tests {
         assert!(time.ends_with('Z') && time.as_bytes()[10] == b'T', "{time}");
         assert_eq!(
             rest,
-            r#" WARN  store cluster/c/node/n/num "x\n": not a number (EINVAL), for pid 7 uid 1000"#
+            r#" WARN  store cluster/c/node/n/num "x\n": a node of this cluster has that number: n1 (EEXIST), for pid 7 uid 1000"#
         );
         assert_eq!(&second[24..], " INFO  started");
     }
@@ -262,7 +277,9 @@ mod tests {
             ("call", "store".into()),
             ("path", "cluster/c/node/n/num".into()),
             ("value", "x\\n".into()),
-            ("errno", "EINVAL".into()),
+            ("errno", "EEXIST".into()),
+            ("rule", "a node of this cluster has that number".into()),
+            ("detail", "n1".into()),
             ("pid", 7.into()),
             ("uid", 1000.into()),
         ] {

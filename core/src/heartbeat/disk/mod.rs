@@ -73,23 +73,33 @@ impl Disk {
         (0..GLOBAL_REGIONS).find(|num| !self.regions.values().any(|region| region.num == *num))
     }
 
-    /// Values that cannot be had are ignored without a word, as by the kernel.
-    fn store_group(&mut self, at: Surroundings<'_>, attribute: usize, data: &[u8]) -> Result<(), Refusal> {
+    /// Values that cannot be had are ignored, as by the kernel.
+    fn store_group(
+        &mut self,
+        at: Surroundings<'_>,
+        attribute: usize,
+        data: &[u8],
+    ) -> Result<Stored, Refusal> {
         let free = self.regions.is_empty();
         if attribute == 0 {
             // The kernel keeps the lower 32 bits.
             let threshold = number::decimal(data)? as u32;
-            if threshold > DEAD_THRESHOLD_MIN && free {
-                self.shared.dead_threshold = threshold;
+            if threshold <= DEAD_THRESHOLD_MIN {
+                return Ok(Stored::Ignored("dead_threshold is at least 3"));
             }
-            return Ok(());
+            if !free {
+                return Ok(Stored::Ignored("dead_threshold can change only while there is no region"));
+            }
+            self.shared.dead_threshold = threshold;
+            return Ok(Stored::Done);
         }
         let mode = Mode::parse(data)?;
-        if free {
-            self.shared.mode = mode;
-            at.wants.push(Want::ModeSet(mode.word()));
+        if !free {
+            return Ok(Stored::Ignored("mode can change only while there is no region"));
         }
-        Ok(())
+        self.shared.mode = mode;
+        at.wants.push(Want::ModeSet(mode.word()));
+        Ok(Stored::Done)
     }
 
     fn store_dev(&mut self, at: Surroundings<'_>, id: ItemId, data: &[u8]) -> Result<Stored, Refusal> {
@@ -218,7 +228,7 @@ impl Method for Disk {
         attribute: usize,
         data: &[u8],
     ) -> Result<Stored, Refusal> {
-        let Some(id) = region else { return self.store_group(at, attribute, data).map(|()| Stored::Done) };
+        let Some(id) = region else { return self.store_group(at, attribute, data) };
         if attribute == 3 {
             return self.store_dev(at, id, data);
         }

@@ -1,0 +1,232 @@
+//! What a line about a refusal says beside the rule: who has what was asked for, what is missing, what is there
+//! already. A refused call has changed nothing, so all of it can still be found out afterwards.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use crate::error::{Errno, Refusal};
+use crate::ids::{ItemId, NodeNum};
+use crate::name::Name;
+use crate::nodeman::{Cluster, NODE, Node, parse_address};
+use crate::number;
+use crate::o2cb::Stack;
+use crate::tree::{Items, Object, Op};
+
+/// A refused call: on which item, with which value.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Refused<'a> {
+    /// The item whose attribute was to be stored, the item to be removed, or the directory of a new entry.
+    pub(crate) item: ItemId,
+    /// What was to be stored, or the name of the new entry.
+    pub(crate) value: &'a [u8],
+    /// What a link was to point at.
+    pub(crate) target: Option<ItemId>,
+}
+
+impl<'a> Refused<'a> {
+    /// None for calls that have nothing to add.
+    pub(crate) fn of(op: &Op<'a>, items: &Items) -> Option<Self> {
+        let (item, value, target) = match *op {
+            Op::Store { item, data, .. } => (item, data, None),
+            Op::Mkdir { dir, name } => (dir, name, None),
+            Op::Rmdir { dir, name } => match items.child(dir, name)? {
+                Object::Dir(item) => (item, name, None),
+                Object::Attribute(..) | Object::Link(_) => return None,
+            },
+            Op::Symlink { dir, name, target } => match target {
+                Ok(Object::Dir(target)) => (dir, name, Some(target)),
+                Ok(Object::Attribute(..) | Object::Link(_)) | Err(_) => (dir, name, None),
+            },
+            Op::Forbidden { .. }
+            | Op::Lookup { .. }
+            | Op::Stat(_)
+            | Op::List(_)
+            | Op::Open { .. }
+            | Op::Show { .. }
+            | Op::Unlink { .. }
+            | Op::Readlink(_)
+            | Op::SetAttr(..) => return None,
+        };
+        Some(Self { item, value, target })
+    }
+}
+
+/// Where a refusal can be explained. `holders`: how many consumers pin an item.
+pub(crate) fn detail(
+    refusal: Refusal,
+    refused: Refused<'_>,
+    items: &Items,
+    stack: &Stack,
+    holders: impl Fn(ItemId) -> usize,
+) -> Option<String> {
+    let Refused { item, value, target } = refused;
+    let cluster = stack.nodes.cluster();
+    let node = stack.nodes.node(item);
+    match refusal {
+        Refusal::NameExists => Some(match items.child(item, value)? {
+            Object::Dir(_) => "of a directory".into(),
+            Object::Attribute(..) => "of an attribute".into(),
+            Object::Link(link) => format!("of a link to {}", path(items, items.target(link)?)),
+        }),
+        Refusal::NameTooLong | Refusal::NodeNameTooLong | Refusal::RegionNameTooLong => {
+            Some(format!("this one has {}", value.len()))
+        }
+        Refusal::NothingMadeHere | Refusal::NoLinksHere => {
+            let method = stack.heartbeat.layer.by_id(item).map(|region| region.method);
+            let of = method.map_or_else(String::new, |method| format!(" of the method {method}"));
+            Some(format!("a {}{of}", items.kind(item)?.name))
+        }
+        Refusal::Depended => dependents(item, stack, holders(item)),
+        Refusal::LinkedTo => Some(path(items, items.links_to(item)?)),
+        Refusal::NotEmpty => {
+            let entries: Vec<_> = items.own_entries(item);
+            let first = items.name(*entries.first()?)?;
+            Some(match entries.len() {
+                1 => first.to_string(),
+                count => format!("{first} and {} more", count - 1),
+            })
+        }
+        Refusal::SecondCluster | Refusal::ModeInUse => Some(format!("{} exists", cluster?.name)),
+        Refusal::NumberTaken => {
+            let num = NodeNum::new(number::unsigned(value).ok()?)?;
+            Some(stack.nodes.node_by_num(num)?.name.to_string())
+        }
+        Refusal::AddressTaken => {
+            let address = parse_address(value).ok()?;
+            Some(cluster?.nodes().find(|node| node.address == Some(address))?.name.to_string())
+        }
+        Refusal::NumberSet => Some(node?.num?.to_string()),
+        Refusal::AddressSet => Some(node?.address?.to_string()),
+        Refusal::PortSet => Some(node?.port?.to_string()),
+        Refusal::NumberNeedsAddress | Refusal::LocalNeedsAll => Some(missing(node?, refusal)),
+        Refusal::OtherLocal => Some(local_or_starting(cluster?)?.to_string()),
+        Refusal::IdleNotAboveKeepalive => {
+            let Cluster { idle_timeout_ms, keepalive_delay_ms, .. } = cluster?;
+            Some(format!("they are {idle_timeout_ms} and {keepalive_delay_ms} now"))
+        }
+        Refusal::UnknownMode => {
+            Some(format!("there are {}", stack.heartbeat.available().collect::<Vec<_>>().join(", ")))
+        }
+        Refusal::RegionStarted => Some(format!("on {}", stack.heartbeat.active()?.disk_status(item)?.device)),
+        Refusal::BeyondBlocks => Some(cluster?.local()?.num?.to_string()),
+        Refusal::LinkNotToNode => Some(format!("a {}", items.kind(target?)?.name)),
+        Refusal::NodeLinked => {
+            let twin = items.children(item).find(|link| items.target(*link) == target)?;
+            Some(format!("as {}", items.name(twin)?))
+        }
+        Refusal::System(errno) if items.kind(item)?.is(&NODE) => {
+            let Node { address, port, .. } = node?;
+            Some(not_bound(errno, &address.as_ref()?.to_string(), (*port)?))
+        }
+        Refusal::System(_) => Some("the device cannot be opened".into()),
+        Refusal::NoSuchEntry
+        | Refusal::Gone
+        | Refusal::BadName
+        | Refusal::NotADirectory
+        | Refusal::IsADirectory
+        | Refusal::NotALink
+        | Refusal::NoNewFiles
+        | Refusal::NoSpecialFiles
+        | Refusal::NoHardLinks
+        | Refusal::NoRename
+        | Refusal::AttributeStays
+        | Refusal::DefaultGroup
+        | Refusal::Interrupted
+        | Refusal::TargetMissing
+        | Refusal::TargetNotADirectory
+        | Refusal::TargetOutside
+        | Refusal::TargetIsRoot
+        | Refusal::TargetLoop
+        | Refusal::TargetTooLong
+        | Refusal::TargetDenied
+        | Refusal::ReadOnly
+        | Refusal::WriteOnly
+        | Refusal::SizeTooBig
+        | Refusal::NotANumber
+        | Refusal::NoMethod
+        | Refusal::TimeoutZero
+        | Refusal::TimeoutRange
+        | Refusal::NumberRange
+        | Refusal::BadAddress
+        | Refusal::OctetRange
+        | Refusal::PortZero
+        | Refusal::PortRange
+        | Refusal::PeerConnected
+        | Refusal::BadFenceMethod
+        | Refusal::TooManyRegions
+        | Refusal::BadDiskMode
+        | Refusal::BlockBytesRange
+        | Refusal::NotAPowerOfTwo
+        | Refusal::BlocksRange
+        | Refusal::NoLocalNode
+        | Refusal::BadDescriptor
+        | Refusal::RegionIncomplete
+        | Refusal::NotABlockDevice
+        | Refusal::WrongBlockSize
+        | Refusal::Unreadable
+        | Refusal::Unstable
+        | Refusal::StartInterrupted
+        | Refusal::NoSuchRegion
+        | Refusal::NodeUnnumbered
+        | Refusal::BadMask
+        | Refusal::BadStackLabel
+        | Refusal::StackInUse
+        | Refusal::ShuttingDown
+        | Refusal::Subsystem(..) => None,
+    }
+}
+
+fn path(items: &Items, item: ItemId) -> String {
+    crate::name::printable(&items.path(item))
+}
+
+/// Who depends on a region, or on the local node.
+fn dependents(item: ItemId, stack: &Stack, holders: usize) -> Option<String> {
+    let method = stack.heartbeat.active()?;
+    let mut who = Vec::new();
+    if stack.nodes.node(item).is_some() {
+        let regions = stack.heartbeat.layer.regions().iter();
+        let beating = regions.filter(|region| method.disk_status(region.id).is_some());
+        let names: Vec<_> = beating.map(|region| region.name.to_string()).collect();
+        match &names[..] {
+            [] => {}
+            [one] => who.push(format!("region {one} heartbeats")),
+            [one, more @ ..] => who.push(format!("region {one} and {} more heartbeat", more.len())),
+        }
+    }
+    match holders {
+        0 if who.is_empty() => who.push("global heartbeat is in use".into()),
+        0 => {}
+        1 => who.push("1 consumer holds".into()),
+        many => who.push(format!("{many} consumers hold")),
+    }
+    Some(who.join(", "))
+}
+
+fn missing(node: &Node, refusal: Refusal) -> String {
+    let wanted = [
+        ("ipv4_address", node.address.is_none()),
+        ("ipv4_port", node.port.is_none()),
+        ("num", node.num.is_none() && refusal == Refusal::LocalNeedsAll),
+    ];
+    let names: Vec<_> = wanted.into_iter().filter_map(|(name, missing)| missing.then_some(name)).collect();
+    format!("{} missing", names.join(" and "))
+}
+
+fn local_or_starting(cluster: &Cluster) -> Option<&Name> {
+    cluster.local().or_else(|| cluster.starting()).map(|node| &node.name)
+}
+
+/// Why the local node's address could not be listened on.
+fn not_bound(errno: Errno, address: &str, port: u16) -> String {
+    match errno {
+        Errno::EADDRNOTAVAIL => format!("the address {address} is not one of this machine's"),
+        Errno::EADDRINUSE => format!("port {port} of {address} is in use by another process"),
+        Errno::EACCES => format!("port {port} of {address} needs privileges"),
+        _ => format!("port {port} of {address} cannot be listened on"),
+    }
+}
+
+#[cfg(test)]
+mod tests;
