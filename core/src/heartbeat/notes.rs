@@ -88,6 +88,8 @@ impl DiskNote {
             Self::BeatFailed(errno) => write!(f, "Beat of region {region} ({device}) failed: {errno}"),
             Self::OwnSlot { own, expected, found } => {
                 let words = match own {
+                    // No node has written an empty slot: not the one with number 0 either.
+                    Own::OtherNode if *found == Block::default() => "Heartbeat generation mismatch on device",
                     Own::OtherNode => "Another node is heartbeating on device",
                     Own::Generation => "Heartbeat generation mismatch on device",
                     Own::Seq | Own::First | Own::Good => "Heartbeat sequence mismatch on device",

@@ -70,6 +70,20 @@ fn an_emptied_own_slot_is_another_generation() {
     assert!(world.said("generation mismatch")[0].ends_with("ondisk(0:0x0, 0x0)"));
 }
 
+/// An empty slot holds the number 0, which is no proof of a node with that number.
+#[test]
+fn an_emptied_own_slot_is_no_other_node() {
+    let mut world = World::local("n3", &[0, 3]);
+    world.region('R');
+    world.steady('R');
+    world.wait(2000);
+    world.put(3, Block::default());
+    world.wait(2000);
+    assert_eq!(world.said("generation mismatch").len(), 1);
+    assert!(world.said("generation mismatch")[0].contains("expected(3:"));
+    assert!(world.said("Another node").is_empty());
+}
+
 #[test]
 fn a_wrong_checksum_in_the_own_slot_is_ignored() {
     let mut world = running();
