@@ -6,12 +6,15 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use crate::error::{Errno, Refusal};
-use crate::ids::{ItemId, NodeNum};
+use crate::event::View;
+use crate::heartbeat::{Callback, Scope};
+use crate::ids::{Caller, ItemId, NodeNum};
 use crate::name::Name;
 use crate::nodeman::{Cluster, NODE, Node, parse_address};
+use crate::note::Note;
 use crate::number;
 use crate::o2cb::Stack;
-use crate::tree::{Items, Object, Op};
+use crate::tree::{Described, Items, Object, Op};
 
 /// A refused call: on which item, with which value.
 #[derive(Clone, Copy, Debug)]
@@ -52,14 +55,22 @@ impl<'a> Refused<'a> {
     }
 }
 
-/// Where a refusal can be explained. `holders`: how many consumers pin an item.
-pub(crate) fn detail(
-    refusal: Refusal,
-    refused: Refused<'_>,
-    items: &Items,
-    stack: &Stack,
-    holders: impl Fn(ItemId) -> usize,
-) -> Option<String> {
+impl Stack {
+    /// Notes a refusal: in which tree, of which call.
+    pub(crate) fn refuse(
+        &mut self,
+        (view, items): (View, &Items),
+        Described { call, path, value }: Described,
+        refusal: Refusal,
+        refused: Option<Refused<'_>>,
+        caller: Caller,
+    ) {
+        let detail = refused.and_then(|refused| detail(refusal, refused, items, self));
+        self.note(Note::Refused { view, call, path, value, refusal, detail, caller });
+    }
+}
+
+fn detail(refusal: Refusal, refused: Refused<'_>, items: &Items, stack: &Stack) -> Option<String> {
     let Refused { item, value, target } = refused;
     let cluster = stack.nodes.cluster();
     let node = stack.nodes.node(item);
@@ -77,7 +88,7 @@ pub(crate) fn detail(
             let of = method.map_or_else(String::new, |method| format!(" of the method {method}"));
             Some(format!("a {}{of}", items.kind(item)?.name))
         }
-        Refusal::Depended => dependents(item, stack, holders(item)),
+        Refusal::Depended => dependents(item, stack),
         Refusal::LinkedTo => Some(path(items, items.links_to(item)?)),
         Refusal::NotEmpty => {
             let entries: Vec<_> = items.own_entries(item);
@@ -182,10 +193,17 @@ fn path(items: &Items, item: ItemId) -> String {
 }
 
 /// Who depends on a region, or on the local node.
-fn dependents(item: ItemId, stack: &Stack, holders: usize) -> Option<String> {
+fn dependents(item: ItemId, stack: &Stack) -> Option<String> {
+    let local = stack.nodes.node(item).is_some();
+    // Each of them pins its region and the local node.
+    let holds = |callback: &&Callback| match callback.scope {
+        Scope::Everything => false,
+        Scope::Region(region) => local || region == item,
+    };
+    let holders = stack.heartbeat.layer.delivery.callbacks().iter().filter(holds).count();
     let method = stack.heartbeat.active()?;
     let mut who = Vec::new();
-    if stack.nodes.node(item).is_some() {
+    if local {
         let regions = stack.heartbeat.layer.regions().iter();
         let beating = regions.filter(|region| method.disk_status(region.id).is_some());
         let names: Vec<_> = beating.map(|region| region.name.to_string()).collect();

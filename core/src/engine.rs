@@ -6,10 +6,9 @@ mod tests;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
-use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::detail::{Refused, detail};
+use crate::detail::Refused;
 use crate::error::{Errno, Refusal};
 use crate::event::{Action, Input, Reply, Subscribe, Up, View};
 use crate::heartbeat::{
@@ -102,16 +101,9 @@ impl Engine {
             Input::Cancel(request) => {
                 if let Some((item, caller)) = self.config.cancel_removal(request) {
                     let path = self.config.items().path(item);
-                    let (view, refusal) = (View::Config, Refusal::Interrupted);
-                    self.stack.note(Note::Refused {
-                        view,
-                        call: "rmdir",
-                        path,
-                        value: None,
-                        refusal,
-                        detail: None,
-                        caller,
-                    });
+                    let refusal = Refusal::Interrupted;
+                    let removal = Described { call: "rmdir", path, value: None };
+                    self.stack.refuse((View::Config, self.config.items()), removal, refusal, None, caller);
                     self.settle(now, None);
                     self.reply(request, Err(refusal));
                 }
@@ -214,10 +206,9 @@ impl Engine {
         };
         let Outcome::Ready(result) = outcome else { return self.settle(now, Some(request)) };
         if let Err(refusal) = result {
-            if let Some(Described { call, path, value }) = op.described(tree.items()) {
-                let refused = Refused::of(op, self.tree(view).items());
-                let detail = refused.and_then(|refused| self.detail(view, refusal, refused));
-                self.stack.note(Note::Refused { view, call, path, value, refusal, detail, caller });
+            if let Some(described) = op.described(tree.items()) {
+                let refused = Refused::of(op, tree.items());
+                self.stack.refuse((view, tree.items()), described, refusal, refused, caller);
             }
         }
         self.settle(now, Some(request));
@@ -340,10 +331,9 @@ impl Engine {
         if let Err(refusal) = result {
             let attribute = u8::try_from(attribute).unwrap_or(u8::MAX);
             let path = self.config.items().object_path(Object::Attribute(item, attribute));
-            let refused = Refused { item, value: &data, target: None };
-            let detail = self.detail(View::Config, refusal, refused);
-            let (view, value) = (View::Config, Some(data));
-            self.stack.note(Note::Refused { view, call: "store", path, value, refusal, detail, caller });
+            let refused = Some(Refused { item, value: &data, target: None });
+            let store = Described { call: "store", path, value: Some(data.clone()) };
+            self.stack.refuse((View::Config, self.config.items()), store, refusal, refused, caller);
         }
         let result = result.map(|()| length);
         let events = self.stack.heartbeat.layer.delivery.next_number();
@@ -356,12 +346,6 @@ impl Engine {
             let result = result.map(Reply::Tree);
             if due == request { self.reply(due, result) } else { self.answer(events, due, result) }
         }
-    }
-
-    fn detail(&self, view: View, refusal: Refusal, refused: Refused<'_>) -> Option<String> {
-        let pins =
-            |item| self.pins.values().filter(|(region, local)| [*region, *local].contains(&item)).count();
-        detail(refusal, refused, self.tree(view).items(), &self.stack, pins)
     }
 
     /// Answers a call; if events were queued since `events`, only behind them.

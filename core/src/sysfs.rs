@@ -4,6 +4,7 @@
 use alloc::vec::Vec;
 
 use crate::error::Refusal;
+use crate::heartbeat::Scope;
 use crate::ids::ItemId;
 use crate::o2cb::Stack;
 use crate::text::{chomp, line};
@@ -30,8 +31,18 @@ static OLD_O2CB: Kind = Kind {
         Attribute::read_only("interface_revision"),
     ],
 };
-static OCFS2: Kind =
-    Kind { name: "ocfs2", makes: false, links: false, attributes: &[Attribute::read_write("cluster_stack")] };
+static OCFS2: Kind = Kind {
+    name: "ocfs2",
+    makes: false,
+    links: false,
+    attributes: &[
+        Attribute::read_write("cluster_stack"),
+        Attribute::read_only("active_cluster_plugin"),
+        Attribute::read_only("dlm_recover_callback_support"),
+        Attribute::read_only("loaded_cluster_plugins"),
+        Attribute::read_only("max_locking_protocol"),
+    ],
+};
 static LOGMASK: Kind = Kind {
     name: "logmask",
     makes: false,
@@ -59,6 +70,11 @@ static LOGMASK: Kind = Kind {
         Attribute::read_write("KTHREAD"),
     ],
 };
+
+/// The stack that runs: the only plugin there is.
+const PLUGIN: &str = "o2cb";
+/// Version of the protocol between the file system and the stack.
+const LOCKING_PROTOCOL: &str = "1.0";
 
 /// The four letters in /sys/fs/ocfs2/cluster_stack.
 #[derive(Debug)]
@@ -94,8 +110,17 @@ pub(crate) fn show(
     if kind.is(&LOGMASK) {
         line(out, stack.logmask.word(attribute));
     } else if kind.is(&OCFS2) {
-        out.extend_from_slice(&stack.cluster_stack.0);
-        out.push(b'\n');
+        match attribute {
+            0 => {
+                out.extend_from_slice(&stack.cluster_stack.0);
+                out.push(b'\n');
+            }
+            1 if in_use(stack) => line(out, PLUGIN),
+            1 => {}
+            2 => line(out, 1),
+            3 => line(out, PLUGIN),
+            _ => line(out, LOCKING_PROTOCOL),
+        }
     } else if kind.is(&OLD_O2CB) && attribute < 2 {
         stack.show_modes(attribute, out);
     } else {
@@ -112,10 +137,13 @@ pub(crate) fn store(
 ) -> Result<(), Refusal> {
     if kind.is(&LOGMASK) {
         stack.logmask.set(attribute, data)
-    } else if kind.is(&OCFS2) {
+    } else if kind.is(&OCFS2) && attribute == 0 {
         let label = <[u8; 4]>::try_from(chomp(data)).map_err(|_| Refusal::BadStackLabel)?;
         if label.contains(&0) {
             return Err(Refusal::BadStackLabel);
+        }
+        if label != stack.cluster_stack.0 && in_use(stack) {
+            return Err(Refusal::StackInUse);
         }
         stack.cluster_stack = ClusterStack(label);
         Ok(())
@@ -124,6 +152,12 @@ pub(crate) fn store(
     } else {
         Err(Refusal::ReadOnly)
     }
+}
+
+/// In the kernel a mounted file system uses the stack; what stands for one here is a consumer that holds a region.
+fn in_use(stack: &Stack) -> bool {
+    let callbacks = stack.heartbeat.layer.delivery.callbacks();
+    callbacks.iter().any(|callback| matches!(callback.scope, Scope::Region(_)))
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use crate::testing::{Bench, CALLER, Wish};
-use crate::tree::{Change, Forbidden, Op, SetAttr};
-use crate::{Action, Config, Errno, Input, Note, Refusal, View};
+use crate::tree::{Change, Forbidden, Object, Op, SetAttr};
+use crate::{Action, Config, Errno, Input, ItemId, Note, Refusal, View};
 
 fn refusals(bench: &Bench) -> Vec<alloc::string::String> {
     let is = |note: &&&Note| matches!(note, Note::Refused { .. });
@@ -21,24 +21,30 @@ fn every_refused_change_is_noted_once_with_path_value_and_rule() {
         bench.log.clear();
     };
     bench.mkdir("cluster/d").unwrap_err();
-    expect(&mut bench, "mkdir cluster/d: there can be one cluster only (ENOSPC)");
+    expect(&mut bench, "mkdir cluster/d: there can be only one cluster: c exists (ENOSPC)");
     bench.rmdir("cluster/c/node").unwrap_err();
-    expect(&mut bench, "rmdir cluster/c/node: a default group goes only with its parent (EPERM)");
+    expect(&mut bench, "rmdir cluster/c/node: a default group is removed only with its parent (EPERM)");
     bench.unlink("cluster/c/fence_method").unwrap_err();
-    expect(&mut bench, "unlink cluster/c/fence_method: an attribute goes only with its directory (EPERM)");
+    expect(
+        &mut bench,
+        "unlink cluster/c/fence_method: an attribute is removed only with its directory (EPERM)",
+    );
     bench.write("cluster/c/fence_method", "res\n").unwrap_err();
     expect(
         &mut bench,
         "store cluster/c/fence_method \"res\\n\": \
-         fence_method is one of the words reset and panic with a newline (EINVAL)",
+         fence_method is reset or panic, and a newline (EINVAL)",
     );
     bench.link("cluster/c", "cluster/c/heartbeat/R/x").unwrap_err();
     expect(
         &mut bench,
-        "symlink cluster/c/heartbeat/R/x \"cluster/c\": the target is not a node of this cluster (EPERM)",
+        "symlink cluster/c/heartbeat/R/x \"cluster/c\": the target is not a node of this cluster: a cluster (EPERM)",
     );
     bench.forbidden("cluster/new", Forbidden::NewFile);
-    expect(&mut bench, "create cluster/new: files cannot be made, they come with their directory (EACCES)");
+    expect(
+        &mut bench,
+        "create cluster/new: no files can be made: attributes come with their directory (EACCES)",
+    );
     bench.set_attr("cluster/c", SetAttr { size: Some(0), ..SetAttr::default() }).unwrap_err();
     expect(&mut bench, "change of attributes cluster/c: a directory (EISDIR)");
 }
@@ -57,7 +63,7 @@ fn a_refusal_in_sysfs_says_so() {
     bench.write_in(View::Sysfs, "fs/o2cb/logmask/TCP", "on").unwrap_err();
     assert_eq!(
         refusals(&bench),
-        ["store fs/o2cb/logmask/TCP \"on\": logmask files take allow, deny or off (EINVAL), \
+        ["store fs/o2cb/logmask/TCP \"on\": a logmask file takes allow, deny or off (EINVAL), \
           for pid 7 uid 8, in sysfs"]
     );
 }
@@ -106,7 +112,17 @@ fn the_trees_at_the_beginning() {
     assert_eq!(bench.list(View::Sysfs, "fs/o2cb/logmask").len(), 20);
     assert_eq!(bench.read_in(View::Sysfs, "fs/o2cb/interface_revision"), "5\n");
     assert_eq!(bench.read_in(View::Sysfs, "o2cb/interface_revision"), "5\n");
-    assert_eq!(bench.read_in(View::Sysfs, "fs/ocfs2/cluster_stack"), "o2cb\n");
+    for (file, text) in [
+        ("active_cluster_plugin", ""),
+        ("cluster_stack", "o2cb\n"),
+        ("dlm_recover_callback_support", "1\n"),
+        ("loaded_cluster_plugins", "o2cb\n"),
+        ("max_locking_protocol", "1.0\n"),
+    ] {
+        assert_eq!(bench.read_in(View::Sysfs, &alloc::format!("fs/ocfs2/{file}")), text, "{file}");
+    }
+    let mode = |view| bench.engine.tree(view).attr(Object::Dir(ItemId::ROOT)).unwrap().meta.mode;
+    assert_eq!([View::Config, View::Sysfs, View::Debugfs].map(mode), [0o755, 0o755, 0o700]);
     assert_eq!(bench.read_in(View::Sysfs, "fs/o2cb/logmask/ERROR"), "allow\n");
     assert_eq!(bench.read_in(View::Sysfs, "fs/o2cb/logmask/TCP"), "off\n");
     assert!(bench.log.iter().all(|action| matches!(action, Action::Reply { .. })));
@@ -133,11 +149,30 @@ fn cluster_stack_takes_four_letters() {
     assert_eq!(bench.read_in(View::Sysfs, file), "pcmk\n");
 }
 
+/// As in a kernel with a file system mounted: see `active_stack` of its stack glue.
+#[test]
+fn a_held_region_uses_the_cluster_stack() {
+    let mut bench = Bench::user();
+    let (label, plugin) = ("fs/ocfs2/cluster_stack", "fs/ocfs2/active_cluster_plugin");
+    bench.subscribe(Wish::all(1)).unwrap();
+    assert_eq!(bench.read_in(View::Sysfs, plugin), "");
+    bench.subscribe(Wish::of(2, "R")).unwrap();
+    assert_eq!(bench.read_in(View::Sysfs, plugin), "o2cb\n");
+    assert_eq!(bench.write_in(View::Sysfs, label, "user\n"), Err(Refusal::StackInUse));
+    assert_eq!(Refusal::StackInUse.errno(), Errno::EBUSY);
+    assert_eq!(bench.write_in(View::Sysfs, label, "o2cb\n"), Ok(5));
+    assert_eq!(bench.write_in(View::Sysfs, label, "o2c"), Err(Refusal::BadStackLabel));
+    bench.unsubscribe(2);
+    assert_eq!(bench.read_in(View::Sysfs, plugin), "");
+    assert_eq!(bench.write_in(View::Sysfs, label, "user\n"), Ok(5));
+    assert_eq!(bench.write_in(View::Sysfs, plugin, "x"), Err(Refusal::ReadOnly));
+}
+
 #[test]
 fn nothing_is_made_or_removed_in_the_other_trees() {
     let mut bench = Bench::user();
     let o2hb = match bench.find(View::Debugfs, "o2hb") {
-        Some(crate::tree::Object::Dir(dir)) => dir,
+        Some(Object::Dir(dir)) => dir,
         other => panic!("{other:?}"),
     };
     let mkdir = Op::Mkdir { dir: o2hb, name: b"x" };
