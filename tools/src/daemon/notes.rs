@@ -1,10 +1,14 @@
 //! The log: the only place that knows slog.
 //!
 //! A line is handed to a thread and written there, so that a slow disk or terminal never holds the monitor.
-//! When lines come faster than they can be written for long, some are dropped, and a line says how many.
+//! When lines come faster than they can be written for long, some are dropped, and a line says how many. Equal lines
+//! in a row are [counted].
+
+mod counted;
 
 use std::fmt;
 use std::fs::File;
+use std::hash::RandomState;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,6 +20,7 @@ use serde_json::{Map, Value};
 use slog::{Discard, Drain, KV, Level, Logger, OwnedKVList, Record, debug, info, o, warn};
 use uo2cb_core::{Note, printable};
 
+use self::counted::Counted;
 use super::clock::{unix_now, utc};
 
 /// Lines that may wait for the thread.
@@ -28,7 +33,8 @@ pub enum LogFormat {
     #[default]
     Text,
     /// One JSON object a line: `time`, `level`, `message`; of a refused call also `call`, `path`, `value`, `errno`,
-    /// `rule`, `detail` (who has what was asked for, what is missing), `pid` and `uid`.
+    /// `rule`, `detail` (who has what was asked for, what is missing), `pid` and `uid`. A line that only says how many
+    /// times the one before it came again has that number as `repeated`.
     Json,
 }
 
@@ -61,8 +67,18 @@ impl fmt::Debug for Notes {
 }
 
 enum Job {
-    Line(String),
+    Line(Line),
+    /// The last line came so many times more.
+    Count(Level, u64),
     Flush(Sender<()>),
+}
+
+/// A line to be written.
+struct Line {
+    /// Equal for equal lines, whatever their time.
+    key: u64,
+    level: Level,
+    text: String,
 }
 
 impl Notes {
@@ -77,7 +93,8 @@ impl Notes {
         };
         let (queue, jobs) = bounded(QUEUE);
         let lost = Arc::new(AtomicU64::new(0));
-        let lines = Lines { queue: queue.clone(), format, lost: Arc::clone(&lost) };
+        let (lost_here, hasher) = (Arc::clone(&lost), RandomState::new());
+        let lines = Lines { queue: queue.clone(), format, lost: lost_here, hasher };
         thread::Builder::new().name("log".into()).spawn(move || write_lines(&jobs, out, format, &lost))?;
         Ok(Self { logger: Logger::root(lines, o!()), queue: Some(queue) })
     }
@@ -116,6 +133,7 @@ struct Lines {
     queue: Sender<Job>,
     format: LogFormat,
     lost: Arc<AtomicU64>,
+    hasher: RandomState,
 }
 
 impl Drain for Lines {
@@ -128,7 +146,9 @@ impl Drain for Lines {
             // Collecting into a map cannot fail.
             let _ = record.kv().serialize(record, &mut Collect(&mut fields));
         }
-        let line = line(self.format, unix_now(), record.level(), &record.msg().to_string(), fields);
+        let (level, message) = (record.level(), record.msg().to_string());
+        let key = counted::key(&self.hasher, level, &message);
+        let line = Line { key, level, text: line(self.format, unix_now(), level, &message, fields) };
         if self.queue.try_send(Job::Line(line)).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
@@ -204,7 +224,7 @@ impl slog::Serializer for Collect<'_> {
 }
 
 fn write_lines(jobs: &Receiver<Job>, mut out: Box<dyn Write + Send>, format: LogFormat, lost: &AtomicU64) {
-    for job in jobs {
+    for job in Counted::new(jobs) {
         // A log that cannot be written (full disk, closed terminal) must not end the stack.
         match job {
             Job::Line(line) => {
@@ -214,6 +234,12 @@ fn write_lines(jobs: &Receiver<Job>, mut out: Box<dyn Write + Send>, format: Log
                     let line = self::line(format, unix_now(), Level::Warning, &message, Map::new());
                     let _ = out.write_all(line.as_bytes());
                 }
+                let _ = out.write_all(line.text.as_bytes());
+            }
+            Job::Count(level, more) => {
+                let fields = Map::from_iter([("repeated".into(), more.into())]);
+                let message = format!("last line {more} times more");
+                let line = line(format, unix_now(), level, &message, fields);
                 let _ = out.write_all(line.as_bytes());
             }
             Job::Flush(done) => {
@@ -266,6 +292,32 @@ mod tests {
             r#" WARN  store cluster/c/node/n/num "x\n": a node of this cluster has that number: n1 (EEXIST), for pid 7 uid 1000"#
         );
         assert_eq!(&second[24..], " INFO  started");
+    }
+
+    #[test]
+    fn equal_lines_are_counted() {
+        for (format, words) in
+            [(LogFormat::Text, " WARN  last line "), (LogFormat::Json, "\"message\":\"last line ")]
+        {
+            let mut file = tempfile::tempfile().unwrap();
+            let notes = Notes::open(LogTarget::File(file.try_clone().unwrap()), format).unwrap();
+            for _ in 0..10_000 {
+                notes.note(&refused());
+            }
+            notes.info("started");
+            notes.flush(Duration::from_secs(10));
+            let mut text = String::new();
+            file.rewind().unwrap();
+            file.read_to_string(&mut text).unwrap();
+            assert!(text.lines().last().unwrap().contains("started"));
+            // More than one count only where this thread has stood still for a second.
+            let counts = text.lines().filter_map(|line| line.split_once(words)?.1.split(' ').next());
+            assert_eq!(counts.map(|count| count.parse::<u64>().unwrap()).sum::<u64>(), 9999, "{text}");
+            assert_eq!(
+                text.matches("\"repeated\":").count(),
+                if words.contains('"') { text.lines().count() - 2 } else { 0 }
+            );
+        }
     }
 
     #[test]
