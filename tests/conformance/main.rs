@@ -13,10 +13,10 @@ use uo2cb_tests::compare::{Report, Table};
 use uo2cb_tests::disks::Loops;
 use uo2cb_tests::generate;
 use uo2cb_tests::guest::Error;
-use uo2cb_tests::judge::{self, Tree};
 use uo2cb_tests::list::List;
 use uo2cb_tests::mount::Mount;
 use uo2cb_tests::not_run;
+use uo2cb_tests::oracle::{self, Tree};
 use uo2cb_tests::program;
 use uo2cb_tests::subject;
 
@@ -108,8 +108,8 @@ type Answered<'a> = (Tree, &'a [List], Vec<Vec<String>>, Vec<Vec<String>>);
 
 fn answers(tree: Tree, lists: &[List], against_itself: bool) -> Result<Answered<'_>, Error> {
     thread::scope(|scope| {
-        let kernel = scope.spawn(|| judge::ask(tree, lists));
-        let ours = if against_itself { judge::ask(tree, lists) } else { ask_ours(tree, lists) };
+        let kernel = scope.spawn(|| oracle::ask(tree, lists));
+        let ours = if against_itself { oracle::ask(tree, lists) } else { ask_ours(tree, lists) };
         let kernel = kernel.join().unwrap_or_else(|_| Err(panicked()));
         Ok((tree, lists, kernel?, ours?))
     })

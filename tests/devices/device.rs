@@ -17,8 +17,8 @@ pub(crate) struct Place {
     pub(crate) blocks: u32,
 }
 
-/// A loop device. What is written to the file is on the device at once, and the other way round, in any piece:
-/// the device has no cache of its own for who passes by the page cache.
+/// A loop device. What is written to the file is on the device at once, and the other way round, in pieces of
+/// any size: direct I/O on the device goes to the file without a cache of the device's own.
 pub(crate) struct Device {
     device: Loop,
     pub(crate) file: NamedTempFile,
@@ -30,7 +30,7 @@ impl Device {
         Self::with(bytes, sector, &[])
     }
 
-    /// The same, and nobody can write to it.
+    /// The same, read-only.
     pub(crate) fn read_only(bytes: u64, sector: u32) -> Self {
         Self::with(bytes, sector, &["--read-only"])
     }
@@ -67,8 +67,8 @@ impl Device {
         Block::decode(&self.slot(place, node))
     }
 
-    /// Writes a slot behind everybody's back.
-    pub(crate) fn scribble(&self, place: Place, node: u64, slot: &[u8]) {
+    /// Writes a slot, as another writer on the disk does.
+    pub(crate) fn overwrite(&self, place: Place, node: u64, slot: &[u8]) {
         let file = OpenOptions::new().write(true).open(self.file.path()).unwrap();
         file.write_all_at(slot, offset(place, node)).unwrap();
     }
@@ -77,7 +77,7 @@ impl Device {
     pub(crate) fn put(&self, place: Place, node: u64, block: Block) {
         let mut slot = vec![0; place.block_bytes as usize];
         block.encode(&mut slot);
-        self.scribble(place, node, &slot);
+        self.overwrite(place, node, &slot);
     }
 }
 

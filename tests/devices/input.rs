@@ -36,11 +36,11 @@ pub(crate) fn descriptors() {
     daemon.refuses(PLACE, &File::from(reader), libc::EINVAL);
     let path = File::options().read(true).custom_flags(libc::O_PATH).open(device.path()).unwrap();
     daemon.refuses(PLACE, &path, libc::EINVAL);
-    // A number that nobody here has, but somebody else: this process, while a shell writes.
+    // A descriptor that the writer, a shell, does not have, but this process has.
     // SAFETY: takes no pointers.
     let number = unsafe { libc::fcntl(device.open().as_raw_fd(), libc::F_DUPFD_CLOEXEC, 700) };
     assert!(number >= 700);
-    // SAFETY: the number is new, and nobody else's.
+    // SAFETY: the descriptor is new and owned by nothing else.
     let high = unsafe { OwnedFd::from_raw_fd(number) };
     let mut shell = Command::new("sh");
     shell.args(["-c", &format!("echo {number} > dev")]).current_dir(daemon.file(""));

@@ -1,6 +1,6 @@
 //! Disk heartbeat on real block devices: loop devices, made and removed here. For root.
 //!
-//! Slow by nature: a beat comes every two seconds, and a region is steady after four of them. So all cases run side by
+//! These are slow: a beat comes every two seconds, and a region is steady after four of them. So all cases run side by
 //! side, each with daemons and a device of its own.
 #![allow(clippy::unwrap_used)]
 
@@ -55,9 +55,9 @@ fn block_devices() {
         ("too few slots", input::too_few_slots),
         ("a device that shrinks", gone::shrunk),
         ("a device that becomes read-only", gone::read_only),
-        ("the own slot", own::scribbled),
+        ("the own slot", own::overwritten),
         ("a second daemon with the same number", own::twice),
-        ("other slots", others::scribbled),
+        ("other slots", others::overwritten),
     ];
     if has("mkfs.ocfs2", "ocfs2-tools") && has("debugfs.ocfs2", "ocfs2-tools") {
         cases.push(("a volume of ocfs2", ocfs2::two_nodes));

@@ -19,7 +19,7 @@ fn debugfs(device: &Device, request: &str) -> String {
 
 fn mkfs(device: &Device, options: &[&str]) {
     let mut mkfs = Command::new("mkfs.ocfs2");
-    // No cluster is online whose members could be asked, and nobody to answer.
+    // Do not ask for the cluster's state, as none is online, and do not prompt.
     mkfs.args(["-q", "-x", "-F", "-J", "size=4M"]).args(options).arg(device.path());
     output(mkfs.stdin(Stdio::null()));
 }

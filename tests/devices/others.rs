@@ -10,8 +10,9 @@ use crate::device::{Device, Place};
 const PLACE: Place = Place { start_block: 9, block_bytes: 512, blocks: 200 };
 const GENERATION: u64 = 0xabcd_ef01;
 
-/// Node 1 is played here, nodes 2 and 3 write nonsense, and so do some that nobody has configured.
-pub(crate) fn scribbled() {
+/// This test writes the blocks of node 1, and random bytes into the slots of nodes 2 and 3 and of numbers that are not
+/// configured.
+pub(crate) fn overwritten() {
     let device = Device::new(1 << 18, 512);
     let mut daemon = Daemon::new(0, 31);
     let mut rng = Rng::new(7);
@@ -21,7 +22,7 @@ pub(crate) fn scribbled() {
     let mut beat = |write: &dyn Fn()| {
         for node in [2, 3, 50, 199] {
             let noise: Vec<u8> = (0..512).map(|_| rng.number() as u8).collect();
-            device.scribble(PLACE, node, &noise);
+            device.overwrite(PLACE, node, &noise);
         }
         write();
         let before = device.slot(PLACE, 0);
@@ -40,20 +41,20 @@ pub(crate) fn scribbled() {
     // Any number, with its checksum right: not looked at, as in the kernel.
     beat(&|| put(Block { node: 77, ..block(901, 8000) }));
     // A wrong checksum is one sample missed.
-    beat(&|| device.scribble(PLACE, 1, &[0xa5; 512]));
+    beat(&|| device.overwrite(PLACE, 1, &[0xa5; 512]));
     daemon
         .until_line(&format!("Node 1 has written a bad crc to {}: seq = 0xa5a5a5a5a5a5a5a5", device.name()));
     assert_eq!(daemon.up(), [0, 1]);
     beat(&|| put(block(1, 8000)));
     assert_eq!(daemon.up(), [0, 1]);
     // Zeros have a good checksum: generation 0 is a clean stop. Then the next change is the second one.
-    beat(&|| device.scribble(PLACE, 1, &[0; 512]));
+    beat(&|| device.overwrite(PLACE, 1, &[0; 512]));
     daemon.until_up(&[0]);
     beat(&|| put(block(2, 62_000)));
     daemon.until_up(&[0, 1]);
     beat(&|| put(Block { generation: 0, ..block(3, 62_000) }));
     daemon.until_up(&[0]);
-    // A line for what was wrong, and none for what nobody asked about.
+    // A line for what was wrong, and none for slots that are not judged.
     for (words, lines) in
         [("bad crc", 1..=1), ("dead count", 1..=1), ("on device (", 0..=0), ("failed", 0..=0)]
     {

@@ -1,4 +1,4 @@
-//! Somebody else writes into the own slot.
+//! Another writer in the own slot.
 
 use uo2cb::core::heartbeat::disk::Block;
 use uo2cb_tests::poll::until;
@@ -8,8 +8,8 @@ use crate::device::{Device, Place};
 
 const PLACE: Place = Place { start_block: 2, block_bytes: 512, blocks: 8 };
 
-/// Each message of the kernel, once for each time, and the next beat is good again.
-pub(crate) fn scribbled() {
+/// Each of the kernel's messages, once for each overwritten slot; the next beat is good.
+pub(crate) fn overwritten() {
     let device = Device::new(1 << 16, 512);
     let mut daemon = Daemon::new(0, 31);
     assert_eq!(daemon.start(PLACE, &device.open()).0, Ok(()));
@@ -40,7 +40,7 @@ pub(crate) fn scribbled() {
                 slot[12] ^= 1;
             }
         }
-        device.scribble(PLACE, 0, &slot);
+        device.overwrite(PLACE, 0, &slot);
         let found = Block::decode(&slot).block;
         ours = beat();
         assert_eq!(Block::decode(&ours).block.generation, expected.generation, "{what}");

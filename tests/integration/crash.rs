@@ -1,11 +1,11 @@
-//! The daemon is killed while processes hammer it.
+//! The daemon is killed while processes use its mount.
 
 use std::time::Duration;
 
 use rustix::io::Errno;
 
-use crate::crowd::{Crowd, End};
 use crate::events::Watcher;
+use crate::workers::{End, Workers};
 use crate::world::{World, can_mount};
 
 #[test]
@@ -16,11 +16,11 @@ fn nobody_hangs_when_the_daemon_is_killed_and_the_next_one_starts_empty() {
     let mut world = World::new();
     for seed in 0..3 {
         let watcher = Watcher::start(world.client());
-        let mut crowd = Crowd::start(world.root(), 8, seed);
-        crowd.work(Duration::from_secs(1), &watcher);
+        let mut workers = Workers::start(world.root(), 8, seed);
+        workers.work(Duration::from_secs(1), &watcher);
         world.kill();
-        crowd.wait(None);
-        for end in crowd.ends() {
+        workers.wait(None);
+        for end in workers.ends() {
             let Some(End::Gone(error)) = end else { panic!("ended: {end:?}") };
             assert!([Errno::NOTCONN, Errno::CONNABORTED, Errno::NOENT].contains(&error), "{error}");
         }

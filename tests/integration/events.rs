@@ -68,6 +68,6 @@ impl Watcher {
 
     /// Fails when it found something wrong; otherwise it goes on to the end of the daemon.
     pub(crate) fn check(&self) {
-        assert!(!self.thread.is_finished(), "the consumer failed or was struck off");
+        assert!(!self.thread.is_finished(), "the consumer failed or was expelled");
     }
 }

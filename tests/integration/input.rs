@@ -166,7 +166,7 @@ fn a_client_killed_in_mid_call() {
     }
     let world = World::new();
     let link = world.at(SHARED).join("s1");
-    // A consumer that never says that it has dealt with an event holds the call, until it is struck off.
+    // A consumer that never answers an event holds the call, until it is expelled.
     let mut consumer = world.client();
     consumer.send(&json!({"request": "watch"})).unwrap();
     consumer.receive().unwrap();

@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod crash;
-mod crowd;
 mod events;
-mod hammer;
 mod input;
+mod stress;
+mod workers;
 mod world;

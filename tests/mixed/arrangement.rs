@@ -1,4 +1,4 @@
-//! A whole life of two nodes: start, steady beats, clean leave of either, death of either.
+//! Two nodes from start to end: start, steady beats, a clean leave of either, the death of either.
 
 use std::path::Path;
 use std::thread;
@@ -7,18 +7,18 @@ use std::time::{Duration, Instant};
 use uo2cb_tests::guest::Error;
 
 use crate::cluster::Cluster;
-use crate::events::{LOOK, SOME_BEATS, Side as _, history};
+use crate::events::{POLL_INTERVAL, Side as _, WAIT_LIMIT, history};
 use crate::network;
 use crate::ours::Ours;
 use crate::peer::Peer;
-use crate::world::{World, word};
+use crate::setup::{Setup, word};
 
 /// Beats without a change after which a node is dead: few, since they are waited for.
 const DEAD_THRESHOLD: u32 = 5;
-/// Life without a change.
+/// How long nothing changes.
 const STEADY: Duration = Duration::from_secs(61);
 
-/// Runs it; `ours_first`: who starts first. Gives what was wrong.
+/// Runs it; `ours_first`: our daemon starts first. Returns what was wrong.
 pub(crate) fn run(
     name: &str,
     uo2cb: &Path,
@@ -26,74 +26,75 @@ pub(crate) fn run(
     ours_first: bool,
 ) -> Result<Vec<String>, Error> {
     let Cluster { ours: our_num, theirs: their_num } = cluster;
-    let mut world = World::new(name, uo2cb, cluster)?;
-    let (mut ours, mut peer) = start(&mut world, ours_first)?;
-    steady(&mut world, &mut ours, &mut peer)?;
+    let mut setup = Setup::new(name, uo2cb, cluster)?;
+    let (mut ours, mut peer) = start(&mut setup, ours_first)?;
+    steady(&mut setup, &mut ours, &mut peer)?;
 
-    // The first to have started leaves by rmdir, the second one's daemon is ended: the same for those who look on.
-    let (old, told) = (world.generation(our_num)?, peer.so_far()?);
+    // The first to have started leaves by rmdir, the other by the end of its daemon: the other side sees
+    // the same.
+    let (old, told) = (setup.generation(our_num)?, peer.so_far()?);
     let left = if ours_first {
         ours.leave()?
     } else {
         let left = ours.stop();
-        ours = world.start_ours(DEAD_THRESHOLD)?;
+        ours = setup.start_ours(DEAD_THRESHOLD)?;
         left
     };
     let seen = peer.until(our_num, false, told)?;
     // The last block is there when rmdir returns, so the next beat sees it.
-    world.figures.between("ours leaves, seen by the kernel after", left, seen, 0..=1);
-    world.figures.same("our slot then", &word(&world.slot(our_num)?, "state"), "left");
-    world.figures.same("our generation then", &world.generation(our_num)?, "0x0000000000000000");
+    setup.figures.between("ours leaves, seen by the kernel after", left, seen, 0..=1);
+    setup.figures.equal("our slot then", &word(&setup.slot(our_num)?, "state"), "left");
+    setup.figures.equal("our generation then", &setup.generation(our_num)?, "0x0000000000000000");
     let told = peer.so_far()?;
-    let (begin, took) = ours.join(&world.image)?;
+    let (begin, took) = ours.join(&setup.image)?;
     // Steady after three good beats.
-    world.figures.time("ours joins again, steady after", took, 3..=4);
+    setup.figures.time("ours joins again, steady after", took, 3..=4);
     let seen = peer.until(our_num, true, told)?;
     // The leaving block was a change, so one more is enough: at most one beat, and one more if both beat together.
-    world.figures.between("ours joins again, seen by the kernel after", begin, seen, 0..=2);
-    let new = world.generation(our_num)?;
-    world.figures.so("our generation is a new one", new != old);
+    setup.figures.between("ours joins again, seen by the kernel after", begin, seen, 0..=2);
+    let new = setup.generation(our_num)?;
+    setup.figures.check("our generation is a new one", new != old);
 
-    let (old, told) = (world.generation(their_num)?, ours.so_far()?);
+    let (old, told) = (setup.generation(their_num)?, ours.so_far()?);
     let left = peer.leave()?;
     let seen = ours.until(their_num, false, told)?;
-    world.figures.between("the kernel leaves, seen by ours after", left, seen, 0..=1);
-    world.figures.same("its slot then", &word(&world.slot(their_num)?, "state"), "left");
+    setup.figures.between("the kernel leaves, seen by ours after", left, seen, 0..=1);
+    setup.figures.equal("its slot then", &word(&setup.slot(their_num)?, "state"), "left");
     let told = ours.so_far()?;
     let (begin, took) = peer.join()?;
-    world.figures.time("the kernel joins again, steady after", took, 3..=4);
+    setup.figures.time("the kernel joins again, steady after", took, 3..=4);
     let seen = ours.until(their_num, true, told)?;
-    world.figures.between("the kernel joins again, seen by ours after", begin, seen, 0..=2);
-    world.figures.so("its generation is a new one", world.generation(their_num)? != old);
+    setup.figures.between("the kernel joins again, seen by ours after", begin, seen, 0..=2);
+    setup.figures.check("its generation is a new one", setup.generation(their_num)? != old);
 
-    // A node dies within a beat after its last block. Who looks on finds that block new at most one beat after it
-    // was written, and the same at each of the next DEAD_THRESHOLD beats: that many beats, one more or less.
+    // A node dies within a beat after its last block. The other side finds that block new at most one beat after
+    // it was written, and the same at each of the next DEAD_THRESHOLD beats: that many beats, one more or less.
     let dead = DEAD_THRESHOLD - 1..=DEAD_THRESHOLD + 1;
     let told = peer.so_far()?;
     let killed = ours.kill()?;
     let seen = peer.until(our_num, false, told)?;
-    world.figures.between("ours is killed, declared dead by the kernel after", killed, seen, dead.clone());
+    setup.figures.between("ours is killed, declared dead by the kernel after", killed, seen, dead.clone());
     // Seconds are whole there: it may take one more.
-    let read = Instant::now() + SOME_BEATS;
-    while word(&world.slot(our_num)?, "state") != "silent" {
+    let read = Instant::now() + WAIT_LIMIT;
+    while word(&setup.slot(our_num)?, "state") != "silent" {
         if Instant::now() > read {
             return Err("our slot does not become silent".to_owned().into());
         }
-        thread::sleep(LOOK);
+        thread::sleep(POLL_INTERVAL);
     }
-    world.figures.same("our generation then", &world.generation(our_num)?, &new);
-    let mut ours = world.start_ours(DEAD_THRESHOLD)?;
-    let (_, took) = ours.join(&world.image)?;
-    world.figures.time("ours is back, steady after", took, 3..=4);
-    world.figures.so("our generation is a new one again", world.generation(our_num)? != new);
+    setup.figures.equal("our generation then", &setup.generation(our_num)?, &new);
+    let mut ours = setup.start_ours(DEAD_THRESHOLD)?;
+    let (_, took) = ours.join(&setup.image)?;
+    setup.figures.time("ours is back, steady after", took, 3..=4);
+    setup.figures.check("our generation is a new one again", setup.generation(our_num)? != new);
 
-    fence_free(&mut world, &mut peer)?;
+    fence_free(&mut setup, &mut peer)?;
     let kernel = peer.events()?;
     let told = ours.so_far()?;
     let killed = peer.kill();
     let seen = ours.until(their_num, false, told)?;
-    world.figures.between("the kernel is killed, declared dead by ours after", killed, seen, dead);
-    world.figures.same("livenodes of ours then", &ours.debug("livenodes")?, &format!("{our_num} \n"));
+    setup.figures.between("the kernel is killed, declared dead by ours after", killed, seen, dead);
+    setup.figures.equal("livenodes of ours then", &ours.debug("livenodes")?, &format!("{our_num} \n"));
 
     // Nothing but what is told above. Each side's own leave is the end of both for it; a daemon that is killed, or
     // that ends and lets its consumers go, tells nothing of that.
@@ -102,84 +103,84 @@ pub(crate) fn run(
     } else {
         ["up up up", "up up down up up down"]
     };
-    world.histories(our_num, &kernel, of_us, "up down up down up down up");
-    world.histories(their_num, &kernel, of_them, "up down up");
-    Ok(world.conclude())
+    setup.histories(our_num, &kernel, of_us, "up down up down up down up");
+    setup.histories(their_num, &kernel, of_them, "up down up");
+    Ok(setup.conclude())
 }
 
 /// Both start, one after the other.
-fn start(world: &mut World, ours_first: bool) -> Result<(Ours, Peer), Error> {
-    let Cluster { ours: our_num, theirs: their_num } = world.cluster;
-    let mut ours = world.start_ours(DEAD_THRESHOLD)?;
+fn start(setup: &mut Setup, ours_first: bool) -> Result<(Ours, Peer), Error> {
+    let Cluster { ours: our_num, theirs: their_num } = setup.cluster;
+    let mut ours = setup.start_ours(DEAD_THRESHOLD)?;
     // If ours is the first, it starts while the guest waits for its turn to boot, and boots.
     let (mut peer, took) = thread::scope(|scope| {
-        let joining = ours_first.then(|| scope.spawn(|| ours.join(&world.image)));
-        let mut peer = world.boot(DEAD_THRESHOLD)?;
+        let joining = ours_first.then(|| scope.spawn(|| ours.join(&setup.image)));
+        let mut peer = setup.boot(DEAD_THRESHOLD)?;
         let (_, took) = match joining {
             Some(joining) => joining.join().map_err(|_| "ours: panicked".to_owned())?,
             None => peer.join(),
         }?;
         Ok::<_, Error>((peer, took))
     })?;
-    world.figures.time("starts first, steady after", took, 4..=4);
+    setup.figures.time("starts first, steady after", took, 4..=4);
     let told = if ours_first { ours.so_far()? } else { peer.so_far()? };
-    let (begin, took) = if ours_first { peer.join()? } else { ours.join(&world.image)? };
-    world.figures.time("starts second, steady after", took, 4..=5);
+    let (begin, took) = if ours_first { peer.join()? } else { ours.join(&setup.image)? };
+    setup.figures.time("starts second, steady after", took, 4..=5);
     let seen = if ours_first { ours.until(their_num, true, told)? } else { peer.until(our_num, true, told)? };
     // Two changes: those of the first block and of the one after it, each within a beat.
-    world.figures.between("starts second, seen by the first after", begin, seen, 1..=3);
+    setup.figures.between("starts second, seen by the first after", begin, seen, 1..=3);
     Ok((ours, peer))
 }
 
-/// A minute in which nothing happens but looks from outside.
-fn steady(world: &mut World, ours: &mut Ours, peer: &mut Peer) -> Result<(), Error> {
+/// A minute in which nothing changes; both sides are read.
+fn steady(setup: &mut Setup, ours: &mut Ours, peer: &mut Peer) -> Result<(), Error> {
     let before = [history(&ours.events()?), history(&peer.events()?)];
-    let generations = [world.generation(0)?, world.generation(1)?];
+    let generations = [setup.generation(0)?, setup.generation(1)?];
     let until = Instant::now() + STEADY;
-    world.both_list_both(ours, peer)?;
-    world.dump_is_what_the_kernel_reads(peer)?;
+    setup.both_list_both(ours, peer)?;
+    setup.dump_is_what_the_kernel_reads(peer)?;
     while Instant::now() < until {
         thread::sleep(Duration::from_secs(4).min(until.saturating_duration_since(Instant::now())));
-        world.both_list_both(ours, peer)?;
+        setup.both_list_both(ours, peer)?;
         for (node, generation) in (0..).zip(&generations) {
-            let slot = world.slot(node)?;
-            world.figures.same(&format!("slot {node}"), &word(&slot, "state"), "alive");
-            world.figures.same(&format!("generation of {node}"), &word(&slot, "generation"), generation);
+            let slot = setup.slot(node)?;
+            setup.figures.equal(&format!("slot {node}"), &word(&slot, "state"), "alive");
+            setup.figures.equal(&format!("generation of {node}"), &word(&slot, "generation"), generation);
         }
     }
     let after = [history(&ours.events()?), history(&peer.events()?)];
-    world.figures.so("nobody went or came in a minute", before == after);
-    fence_free(world, peer)?;
-    unconnected(world, peer)
+    setup.figures.check("no node went up or down in a minute", before == after);
+    fence_free(setup, peer)?;
+    unconnected(setup, peer)
 }
 
 /// Neither side has had anything to complain about, and the kernel has made no decision to fence or not to.
-fn fence_free(world: &mut World, peer: &mut Peer) -> Result<(), Error> {
+fn fence_free(setup: &mut Setup, peer: &mut Peer) -> Result<(), Error> {
     for line in peer.log()? {
-        // Its handshake into a connection that ours has closed already: goes away with an o2net here.
+        // Its handshake into a connection that ours has closed already: to be removed with an o2net here.
         let closed = line.text.contains("o2net_sendpage") && line.text.ends_with("failed with -32");
         // With so low a dead threshold it says so after 4 seconds in which this machine was too busy to write.
         let busy = ["hb write hung", "o2hb_nego_timeout"].iter().any(|word| line.text.contains(word));
         let bad = ["ERROR", "fencing"].iter().any(|word| line.text.contains(word)) && !closed && !busy;
-        world.figures.so(&format!("no complaint of the kernel: {}", line.text), !bad);
+        setup.figures.check(&format!("no complaint of the kernel: {}", line.text), !bad);
     }
-    let log = world.log();
+    let log = setup.log();
     for line in log.lines() {
-        world.figures.so(&format!("no complaint of ours: {line}"), !line.contains(" WARN "));
+        setup.figures.check(&format!("no complaint of ours: {line}"), !line.contains(" WARN "));
     }
     Ok(())
 }
 
 /// The network is there, and no connection comes about, as [`Peer::boot`] says: the higher number connects.
-fn unconnected(world: &mut World, peer: &mut Peer) -> Result<(), Error> {
-    if world.cluster.ours < world.cluster.theirs {
+fn unconnected(setup: &mut Setup, peer: &mut Peer) -> Result<(), Error> {
+    if setup.cluster.ours < setup.cluster.theirs {
         let closed = format!("o2net: connection from {}:", network::GUEST);
-        let said = world.log().contains(&closed);
-        world.figures.so("the kernel has connected to ours, which has closed that", said);
+        let said = setup.log().contains(&closed);
+        setup.figures.check("the kernel has connected to ours, which has closed that", said);
     } else {
         let waited = "o2net: No connection established with node 1 after 30.0 seconds";
         let said = peer.log()?.iter().any(|line| line.text.contains(waited));
-        world.figures.so("the kernel has waited for a connection", said);
+        setup.figures.check("the kernel has waited for a connection", said);
     }
     Ok(())
 }

@@ -1,15 +1,15 @@
-//! The cluster as both sides are told about it: the same lines, since the trees are the same.
+//! The cluster's configuration: the same calls on both sides, since the trees are the same.
 
 use crate::network;
 
-/// Below the tree.
+/// The region's path in the tree.
 pub(crate) const REGION: &str = "cluster/c/heartbeat/R";
 /// Where the region begins on the image, in blocks.
 pub(crate) const START_BLOCK: u64 = 1;
 /// How many slots it has.
 pub(crate) const BLOCKS: u64 = 8;
 
-/// Who has which number.
+/// The node numbers of our daemon and of the kernel.
 #[derive(Clone, Copy)]
 pub(crate) struct Cluster {
     pub(crate) ours: u8,

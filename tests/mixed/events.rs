@@ -1,15 +1,15 @@
-//! Who went up and down, as one side tells it.
+//! Up and down edges, as one side reports them.
 
 use std::fmt;
 use std::time::{Duration, Instant};
 
 use uo2cb_tests::guest::Error;
 
-/// How long to wait between two looks at something that no event announces.
-pub(crate) const LOOK: Duration = Duration::from_millis(250);
+/// Time between two reads of a state that no event announces.
+pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// For anything that takes some beats.
-pub(crate) const SOME_BEATS: Duration = Duration::from_secs(40);
+pub(crate) const WAIT_LIMIT: Duration = Duration::from_secs(40);
 
 /// A node went up or down.
 #[derive(Clone)]
@@ -17,7 +17,7 @@ pub(crate) struct Event {
     pub(crate) at: Instant,
     pub(crate) up: bool,
     pub(crate) node: u8,
-    /// Ours says why.
+    /// Why, if ours reports it.
     pub(crate) cause: Option<String>,
 }
 
@@ -28,26 +28,26 @@ impl fmt::Display for Event {
     }
 }
 
-/// A node that can be asked.
+/// One side of the cluster.
 pub(crate) trait Side {
     /// All its events so far.
     fn events(&mut self) -> Result<Vec<Event>, Error>;
 
-    /// Has it said that `node` went down since it came back with another generation, the first in its place?
+    /// Did it report that `node` went down because its generation changed? `generations`: the old and the new one.
     fn restarted(&mut self, node: u8, generations: [&str; 2]) -> Result<bool, Error>;
 
     /// A file of its debugfs, below `o2hb`.
     fn debug(&mut self, file: &str) -> Result<String, Error>;
 
-    /// How many events there are so far. Asked for before something is done whose event is waited for: two clocks
-    /// would not tell surely what was first.
+    /// How many events there are so far. Read before an action whose event is waited for: the times of two clocks
+    /// would not tell reliably what was first.
     fn so_far(&mut self) -> Result<usize, Error> {
         Ok(self.events()?.len())
     }
 
-    /// When it told of `node` going up or down, as the first event of that kind after so many.
+    /// Waits for the first event of this kind after the first `after` ones, and returns its time.
     fn until(&mut self, node: u8, up: bool, after: usize) -> Result<Instant, Error> {
-        let until = Instant::now() + SOME_BEATS;
+        let until = Instant::now() + WAIT_LIMIT;
         loop {
             let events = self.events()?;
             let fits = |event: &&Event| event.node == node && event.up == up;
@@ -58,7 +58,7 @@ pub(crate) trait Side {
                 let way = if up { "up" } else { "down" };
                 return Err(format!("node {node} {way}: not seen, only: {}", history(&events)).into());
             }
-            std::thread::sleep(LOOK);
+            std::thread::sleep(POLL_INTERVAL);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Measured times, and what they may be.
+//! Checks of measured times and states.
 
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
@@ -6,31 +6,31 @@ use std::time::{Duration, Instant};
 /// Between two beats, in seconds.
 pub(crate) const BEAT: f64 = 2.0;
 /// By how much anything may be late on a loaded machine, in seconds, and by how much each beat of it. Nothing may be
-/// early: who declares a node dead too soon does harm, who does it late does not.
+/// early: to declare a node dead too soon does harm, to do it late does not.
 pub(crate) const LATE: f64 = 4.0;
 const LATE_BEAT: f64 = 0.2;
 /// Beats begin two seconds apart at least, but the slots are judged when they have been read, which takes its time on
 /// a loaded machine; and the guest's clock is not known exactly. In seconds.
 const EARLY: f64 = 0.5;
 
-/// Prints figures, and remembers those that are wrong.
+/// Prints figures, and keeps those that are wrong.
 pub(crate) struct Figures {
-    world: String,
+    setup: String,
     wrong: Vec<String>,
 }
 
 impl Figures {
-    pub(crate) fn new(world: &str) -> Self {
-        Self { world: world.to_owned(), wrong: Vec::new() }
+    pub(crate) fn new(setup: &str) -> Self {
+        Self { setup: setup.to_owned(), wrong: Vec::new() }
     }
 
-    /// From one moment to another, and how many beats that may take.
+    /// Checks the time from one moment to another against how many beats it may take.
     pub(crate) fn between(&mut self, what: &str, from: Instant, to: Instant, beats: RangeInclusive<u32>) {
         let before = from.saturating_duration_since(to).as_secs_f64();
         self.seconds(what, to.saturating_duration_since(from).as_secs_f64() - before, beats);
     }
 
-    /// A time, and how many beats it may take.
+    /// Checks a time against how many beats it may take.
     pub(crate) fn time(&mut self, what: &str, time: Duration, beats: RangeInclusive<u32>) {
         self.seconds(what, time.as_secs_f64(), beats);
     }
@@ -41,28 +41,28 @@ impl Figures {
         let right = (least..=most).contains(&time);
         let verdict = if right { "" } else { "  <-- WRONG" };
         let judged = format!("{what}: {time:.2} s, allowed {least:.1} to {most:.1}");
-        println!("mixed: {}: {judged}{verdict}", self.world);
+        println!("mixed: {}: {judged}{verdict}", self.setup);
         if !right {
             self.wrong.push(judged);
         }
     }
 
-    /// Something that is to be so.
-    pub(crate) fn so(&mut self, what: &str, so: bool) {
-        if !so {
-            println!("mixed: {}: {what}: no  <-- WRONG", self.world);
+    /// Checks that something holds.
+    pub(crate) fn check(&mut self, what: &str, holds: bool) {
+        if !holds {
+            println!("mixed: {}: {what}: no  <-- WRONG", self.setup);
             self.wrong.push(what.to_owned());
         }
     }
 
-    /// Something worth telling.
-    pub(crate) fn say(&self, what: &str) {
-        println!("mixed: {}: {what}", self.world);
+    /// Prints a line.
+    pub(crate) fn note(&self, what: &str) {
+        println!("mixed: {}: {what}", self.setup);
     }
 
-    /// Two things that are to be the same.
-    pub(crate) fn same(&mut self, what: &str, found: &str, expected: &str) {
-        self.so(&format!("{what}: {found:?} is {expected:?}"), found == expected);
+    /// Checks that two texts are equal.
+    pub(crate) fn equal(&mut self, what: &str, found: &str, expected: &str) {
+        self.check(&format!("{what}: {found:?} is {expected:?}"), found == expected);
     }
 
     pub(crate) fn wrong(&self) -> &[String] {

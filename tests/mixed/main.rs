@@ -1,7 +1,7 @@
 //! A mixed cluster: our daemon on the host and a real kernel in a guest heartbeat on one raw image.
 //!
-//! Each world has an image, a guest, and a network of its own; all run at the same time. Words after `--` choose
-//! those worlds whose names contain them. Needs root and tun devices, for the networks.
+//! Each scenario has an image, a guest, and a network of its own; all run at the same time. Words after `--` choose
+//! the scenarios whose names contain them. Needs root and tun devices, for the networks.
 
 mod arrangement;
 mod cluster;
@@ -11,7 +11,7 @@ mod network;
 mod ours;
 mod peer;
 mod restart;
-mod world;
+mod setup;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -25,13 +25,13 @@ use uo2cb_tests::program;
 const OURS_LOWER: Cluster = Cluster { ours: 0, theirs: 1 };
 const OURS_HIGHER: Cluster = Cluster { ours: 1, theirs: 0 };
 
-/// What is wrong, or why that cannot be told.
+/// What was wrong, or why the scenario could not run.
 type Result = std::result::Result<Vec<String>, Error>;
 
-/// A world's story: its name, and our program.
-type Story = fn(&str, &Path) -> Result;
+/// Runs a scenario: its name, and our program.
+type Run = fn(&str, &Path) -> Result;
 
-const WORLDS: [(&str, Story); 5] = [
+const SCENARIOS: [(&str, Run); 5] = [
     ("ours lower, first", |name, uo2cb| arrangement::run(name, uo2cb, OURS_LOWER, true)),
     ("ours lower, second", |name, uo2cb| arrangement::run(name, uo2cb, OURS_LOWER, false)),
     ("ours higher, first", |name, uo2cb| arrangement::run(name, uo2cb, OURS_HIGHER, true)),
@@ -46,13 +46,13 @@ fn main() -> ExitCode {
     }
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let chosen = |name: &str| words.iter().all(|word| name.contains(word));
-    let worlds: Vec<_> = WORLDS.into_iter().filter(|(name, _)| chosen(name)).collect();
-    if worlds.is_empty() {
-        println!("mixed: no world chosen");
+    let scenarios: Vec<_> = SCENARIOS.into_iter().filter(|(name, _)| chosen(name)).collect();
+    if scenarios.is_empty() {
+        println!("mixed: no scenario chosen");
         return ExitCode::SUCCESS;
     }
     let begin = Instant::now();
-    // Once, not in each world.
+    // Once, not in each scenario.
     let uo2cb = match program::uo2cb() {
         Ok(uo2cb) => uo2cb,
         Err(error) => {
@@ -60,7 +60,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let running: Vec<_> = worlds
+    let running: Vec<_> = scenarios
         .into_iter()
         .map(|(name, run)| {
             let uo2cb = uo2cb.clone();
@@ -68,8 +68,8 @@ fn main() -> ExitCode {
         })
         .collect();
     let mut failed = 0;
-    for (name, world) in running {
-        match world.join() {
+    for (name, scenario) in running {
+        match scenario.join() {
             Ok(Ok(wrong)) if wrong.is_empty() => println!("mixed: {name}: good"),
             Ok(Ok(wrong)) => {
                 failed += 1;
@@ -85,7 +85,7 @@ fn main() -> ExitCode {
             }
         }
     }
-    println!("mixed: {failed} worlds failed, {:.0} s", begin.elapsed().as_secs_f64());
+    println!("mixed: {failed} scenarios failed, {:.0} s", begin.elapsed().as_secs_f64());
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

@@ -1,16 +1,16 @@
-//! A network of a world's own: host and guest on one cable, and nobody else.
+//! A network of a scenario's own: one link between host and guest.
 
 use std::process::Command;
 
 use uo2cb_tests::guest::{Builder, Error};
 
-/// The host's end.
+/// The host's address.
 pub(crate) const HOST: &str = "10.77.0.1";
-/// The guest's.
+/// The guest's address.
 pub(crate) const GUEST: &str = "10.77.0.2";
 
-/// This thread goes there, with all processes that it starts from now on. The network ends with the last of them,
-/// so every world can have the same addresses.
+/// Moves this thread, and all processes that it starts from now on, into a new network name space. It ends with the
+/// last of them, so every scenario can have the same addresses.
 pub(crate) fn enter() -> Result<(), Error> {
     // SAFETY: of this thread only the network changes; descriptors and memory stay shared with the others.
     unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNET) }
@@ -30,16 +30,16 @@ pub(crate) fn enter() -> Result<(), Error> {
     Ok(())
 }
 
-/// A guest with the other end of the cable.
-pub(crate) fn plug_in(guest: Builder) -> Builder {
-    let cable = "tap,id=cable,ifname=tap0,script=no,downscript=no";
+/// A guest with the other end of the link.
+pub(crate) fn attach(guest: Builder) -> Builder {
+    let link = "tap,id=link,ifname=tap0,script=no,downscript=no";
     guest
         .module("virtio_pci")
         .module("virtio_net")
         .argument("-netdev")
-        .argument(cable)
+        .argument(link)
         .argument("-device")
         // Without a boot program, which is not installed everywhere.
-        .argument("virtio-net-pci,netdev=cable,romfile=")
+        .argument("virtio-net-pci,netdev=link,romfile=")
         .setup(&format!("ifconfig eth0 {GUEST} netmask 255.255.255.0 up"))
 }

@@ -21,9 +21,9 @@ const SOON: Duration = Duration::from_secs(10);
 
 pub(crate) struct Ours {
     mount: Mount,
-    // After the daemon, which takes it away itself unless it is killed.
+    // Dropped after the daemon, which unmounts it itself unless it is killed.
     debug: Debugfs,
-    told: Arc<Mutex<Vec<Event>>>,
+    events: Arc<Mutex<Vec<Event>>>,
 }
 
 /// Where the debug files are mounted.
@@ -37,13 +37,13 @@ impl Drop for Debugfs {
 }
 
 impl Ours {
-    /// A daemon with the cluster, but without a region yet. `folder` is the world's; it outlives daemons.
+    /// A daemon with the cluster, but without a region yet. `folder` is the scenario's; it outlives daemons.
     pub(crate) fn start(
         uo2cb: &Path,
         folder: &Path,
         cluster: Cluster,
         dead_threshold: u32,
-        told: &Arc<Mutex<Vec<Event>>>,
+        events: &Arc<Mutex<Vec<Event>>>,
     ) -> Result<Self, Error> {
         let (debug, log) = (folder.join("debug"), folder.join("log"));
         fs::create_dir_all(&debug)?;
@@ -51,9 +51,9 @@ impl Ours {
         server.env("UO2CB_RUNTIME_DIR", folder.join("run")).arg("mount");
         server.arg("--debugfs").arg(&debug).arg("--log").arg(&log);
         let mount = Mount::start(server, &["--foreground"])?;
-        let ours = Self { mount, debug: Debugfs(debug), told: Arc::clone(told) };
+        let ours = Self { mount, debug: Debugfs(debug), events: Arc::clone(events) };
         ours.watch(&folder.join(format!("run/{}.sock", ours.mount.pid())))?;
-        ours.take(&cluster.make(cluster.ours, dead_threshold))?;
+        ours.apply(&cluster.make(cluster.ours, dead_threshold))?;
         Ok(ours)
     }
 
@@ -71,7 +71,7 @@ impl Ours {
         client.send(&json!({"request": "watch"})).map_err(failed)?;
         client.receive().map_err(failed)?;
         client.patient().map_err(failed)?;
-        let told = Arc::clone(&self.told);
+        let told = Arc::clone(&self.events);
         std::thread::spawn(move || {
             while let Ok(line) = client.receive() {
                 let Some(event) = line.get("event") else { continue };
@@ -91,9 +91,9 @@ impl Ours {
         Ok(())
     }
 
-    /// Makes the region and starts it on `image`. Gives when that began and how long it took.
+    /// Makes the region and starts it on `image`. Returns when that began and how long it took.
     pub(crate) fn join(&mut self, image: &Path) -> Result<(Instant, Duration), Error> {
-        self.take(&Cluster::make_region())?;
+        self.apply(&Cluster::make_region())?;
         let disk = File::options().read(true).write(true).open(image)?;
         let mut dev = File::options().write(true).open(self.mount.root().join(REGION).join("dev"))?;
         let begin = Instant::now();
@@ -101,28 +101,28 @@ impl Ours {
         Ok((begin, begin.elapsed()))
     }
 
-    /// Removes the region. Gives when that began.
+    /// Removes the region. Returns when that began.
     pub(crate) fn leave(&mut self) -> Result<Instant, Error> {
         let begin = Instant::now();
         fs::remove_dir(self.mount.root().join(REGION))?;
         Ok(begin)
     }
 
-    /// Its end in mid-work, by SIGKILL. Gives when that was.
+    /// Kills it, by SIGKILL. Returns when.
     pub(crate) fn kill(mut self) -> Result<Instant, Error> {
         let begin = Instant::now();
         self.mount.kill()?;
         Ok(begin)
     }
 
-    /// Its end as asked for by SIGTERM. Gives when that began.
+    /// Ends it in order, by SIGTERM. Returns when that began.
     pub(crate) fn stop(self) -> Instant {
         let begin = Instant::now();
         drop(self);
         begin
     }
 
-    fn take(&self, steps: &[Step]) -> Result<(), Error> {
+    fn apply(&self, steps: &[Step]) -> Result<(), Error> {
         let root = self.mount.root();
         for step in steps {
             match step {
@@ -136,7 +136,7 @@ impl Ours {
 
 impl Side for Ours {
     fn events(&mut self) -> Result<Vec<Event>, Error> {
-        Ok(self.told.lock().unwrap_or_else(PoisonError::into_inner).clone())
+        Ok(self.events.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
     fn restarted(&mut self, node: u8, _: [&str; 2]) -> Result<bool, Error> {

@@ -8,13 +8,13 @@ use uo2cb_tests::guest::{Error, Guest, TREE};
 use crate::cluster::{Cluster, REGION, Step};
 use crate::events::{Event, Side};
 use crate::network;
-use crate::world::short;
+use crate::setup::short;
 
 const BOOT: Duration = Duration::from_secs(300);
 const SOON: Duration = Duration::from_secs(30);
-/// A line of the test's own in the kernel's log: what the kernel's clock showed then.
+/// A line that the test writes into the kernel's log, to learn the kernel's clock.
 const MARK: &str = "mixed: what time is it?";
-/// So often it is asked at most, if the answer does not come so fast.
+/// How often that is written at most, until one is answered within `CLOSE`.
 const MARKS: usize = 4;
 const CLOSE: Duration = Duration::from_millis(100);
 
@@ -33,32 +33,32 @@ impl Peer {
     /// A guest with the cluster, but without a region yet.
     ///
     /// All timeouts of o2net are the kernel's own. As long as ours closes every connection before the handshake,
-    /// a peer is never connected: it stays on hold in the guest's quorum, and nobody asks for a decision, so
-    /// the guest lives. To be looked at again when there is an o2net here.
+    /// a peer is never connected: it stays on hold in the guest's quorum, and no decision is asked for, so the
+    /// guest does not fence. To be looked at again when there is an o2net here.
     pub(crate) fn boot(image: &Path, cluster: Cluster, dead_threshold: u32) -> Result<Self, Error> {
-        let guest = network::plug_in(Guest::builder()).module("ocfs2_nodemanager").disk(image);
+        let guest = network::attach(Guest::builder()).module("ocfs2_nodemanager").disk(image);
         let mut peer = Self { guest: guest.boot(BOOT)?, log: Vec::new() };
         peer.run("for mask in HEARTBEAT QUORUM; do echo allow > /sys/fs/o2cb/logmask/$mask; done")?;
-        peer.take(&cluster.make(cluster.theirs, dead_threshold))?;
+        peer.apply(&cluster.make(cluster.theirs, dead_threshold))?;
         Ok(peer)
     }
 
-    /// Makes the region and starts it on the image. Gives when that began and how long it took.
+    /// Makes the region and starts it on the image. Returns when that began and how long it took.
     pub(crate) fn join(&mut self) -> Result<(Instant, Duration), Error> {
-        self.take(&Cluster::make_region())?;
+        self.apply(&Cluster::make_region())?;
         let begin = Instant::now();
         self.run(&format!("exec 7<>/dev/vda; echo 7 > {TREE}/{REGION}/dev && exec 7>&-"))?;
         Ok((begin, begin.elapsed()))
     }
 
-    /// Removes the region. Gives when that began.
+    /// Removes the region. Returns when that began.
     pub(crate) fn leave(&mut self) -> Result<Instant, Error> {
         let begin = Instant::now();
         self.run(&format!("rmdir {TREE}/{REGION}"))?;
         Ok(begin)
     }
 
-    /// Its end in mid-work. Gives when that was.
+    /// Ends the guest at once. Returns when.
     pub(crate) fn kill(self) -> Instant {
         let begin = Instant::now();
         drop(self.guest);
@@ -67,14 +67,14 @@ impl Peer {
 
     /// The kernel's log so far, by the host's clock.
     pub(crate) fn log(&mut self) -> Result<&[Line], Error> {
-        // Somewhere between the question and its end the mark was written: the closer the two, the better.
+        // The mark was written between the start and the end of the command: the closer the two, the better.
         let mut marks = Vec::new();
         while marks.len() < MARKS && marks.last().is_none_or(|(took, _)| *took > CLOSE) {
             let begin = Instant::now();
             self.run(&format!("echo '{MARK}' > /dev/kmsg"))?;
             marks.push((begin.elapsed(), begin + begin.elapsed() / 2));
         }
-        // And clears it: it is not large.
+        // Clears it as well: the kernel's buffer is small.
         let lines = self.run("dmesg -c")?;
         let timed = |line: &str| {
             let (time, text) = line.strip_prefix('[')?.split_once("] ")?;
@@ -93,7 +93,7 @@ impl Peer {
         Ok(&self.log)
     }
 
-    fn take(&mut self, steps: &[Step]) -> Result<(), Error> {
+    fn apply(&mut self, steps: &[Step]) -> Result<(), Error> {
         let line = |step: &Step| match step {
             Step::Mkdir(path) => format!("mkdir {TREE}/{path}"),
             Step::Write(path, value) => format!("echo {value} > {TREE}/{path}"),

@@ -1,4 +1,4 @@
-//! What goes to both sides, and what comes back from both.
+//! Inputs for the engine and the reference, and the outputs of both.
 
 use std::time::Duration;
 
@@ -14,14 +14,14 @@ pub(crate) const WALL: Duration = Duration::from_secs(1_700_000_000);
 pub(crate) enum Call {
     Tree {
         request: u64,
-        ask: Ask,
+        tree_call: TreeCall,
     },
-    /// Something about a request that waits.
-    Kill(u64, Kill),
+    /// Ends the wait of a request.
+    Resolve(u64, Resolution),
     Subscribe {
         request: u64,
         consumer: u64,
-        wish: Wish,
+        subscription: Subscription,
     },
     Unsubscribe(u64),
     Delivered {
@@ -33,7 +33,7 @@ pub(crate) enum Call {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Kill {
+pub(crate) enum Resolution {
     Cancel,
     Listening(Option<Errno>),
     /// Refused, or opened: with sectors that no region takes.
@@ -41,7 +41,7 @@ pub(crate) enum Kill {
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct Wish {
+pub(crate) struct Subscription {
     pub(crate) region: Option<String>,
     pub(crate) edge: Option<Edge>,
     pub(crate) priority: i32,
@@ -49,7 +49,7 @@ pub(crate) struct Wish {
 }
 
 #[derive(Clone, Debug)]
-pub(crate) enum Ask {
+pub(crate) enum TreeCall {
     Mkdir {
         dir: String,
         name: String,
@@ -87,8 +87,8 @@ pub(crate) enum Ask {
         name: String,
         call: Forbidden,
     },
-    /// A look at a directory that was removed, under the id it had.
-    Ghost {
+    /// A listing of a removed directory, under the id it had.
+    ListRemoved {
         nth: usize,
     },
 }
@@ -121,7 +121,7 @@ pub(crate) fn word(call: Forbidden) -> &'static str {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Seen {
+pub(crate) struct Attr {
     pub(crate) kind: char,
     pub(crate) mode: u16,
     pub(crate) nlink: u32,
@@ -129,18 +129,18 @@ pub(crate) struct Seen {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Said {
+pub(crate) enum Replied {
     Done,
     Stored(usize),
-    Seen(Seen),
+    Attr(Attr),
     /// Region, number, node, since when.
     Subscribed(Vec<(String, u64, String, Duration)>),
-    /// Nothing of this: always a difference.
-    Else(String),
+    /// Anything else: always a difference.
+    Other(String),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Told {
+pub(crate) struct Delivered {
     pub(crate) number: u64,
     pub(crate) edge: Edge,
     pub(crate) num: u64,
@@ -150,11 +150,11 @@ pub(crate) struct Told {
     pub(crate) at: Duration,
 }
 
-/// One thing that a call brought.
+/// One output of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Out {
-    Reply(u64, Result<Said, Errno>),
-    Deliver(u64, Told),
+pub(crate) enum Output {
+    Reply(u64, Result<Replied, Errno>),
+    Deliver(u64, Delivered),
     Expelled(u64),
     Listen {
         request: u64,

@@ -34,7 +34,7 @@ fn list(seed: u64) -> Vec<Op> {
     ops
 }
 
-/// The same, with a panic as one more way to differ.
+/// The same; a panic counts as a difference.
 fn attempt(ops: &[Op]) -> Result<u64, String> {
     catch_unwind(AssertUnwindSafe(|| run::run(ops))).unwrap_or_else(|_| Err("panic".to_owned()))
 }

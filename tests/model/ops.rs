@@ -1,4 +1,4 @@
-//! Operations: numbers that are taken modulo what there is, so that every list of them means something.
+//! Operations: their numbers are indices modulo the objects that exist, so every list of them is valid.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use uo2cb_core::heartbeat::Edge;
 use uo2cb_core::tree::Forbidden;
 use uo2cb_tests::rng::Rng;
 
-use crate::call::{Ask, Call, Kill, Target, Wish};
+use crate::call::{Call, Resolution, Subscription, Target, TreeCall};
 use crate::reference::{Kind, Reference, join, leaf, parent};
 use crate::values::TEXTS;
 
@@ -40,7 +40,7 @@ pub(crate) enum Op {
     Open(u16, u8),
     Chmod(u16, u16),
     Forbid(u8, u8, u8),
-    Ghost(u8),
+    ListRemoved(u8),
     Listening(u8, bool),
     Device(u8, bool),
     Cancel(u8),
@@ -101,7 +101,7 @@ impl Op {
             68 => Open(wide, c),
             69 => Chmod(wide, u16::from(c) << 8 | u16::from(d)),
             70 => Forbid(a, b, c),
-            71 => Ghost(a),
+            71 => ListRemoved(a),
             72..77 => Listening(a, b & 3 != 0),
             77 => Device(a, b & 1 != 0),
             78 => Cancel(a),
@@ -121,28 +121,28 @@ impl Op {
         }
     }
 
-    /// The calls that it stands for at this moment; none if there is nothing that it could mean.
+    /// The calls that it stands for in the present state; none if it refers to objects of which there are none.
     pub(crate) fn calls(self, model: &Reference, ids: &mut Ids) -> Vec<Call> {
-        self.mean(model, ids).unwrap_or_default()
+        self.resolve(model, ids).unwrap_or_default()
     }
 
-    fn mean(self, model: &Reference, ids: &mut Ids) -> Option<Vec<Call>> {
+    fn resolve(self, model: &Reference, ids: &mut Ids) -> Option<Vec<Call>> {
         let anywhere = || [model.links(), model.all(&EVERYWHERE)].concat();
         let nodes = || model.all(&[Kind::Node]);
         let regions = || model.all(&[Kind::DiskRegion, Kind::UserRegion]);
         let dirs = || model.all(&EVERYWHERE);
         let group = |name| model.cluster().map(|cluster| join(&cluster, name));
-        let asks = match self {
-            Cluster(n) => vec![Ask::Mkdir { dir: "cluster".to_owned(), name: format!("c{}", n % 2) }],
-            Node(n) => vec![Ask::Mkdir { dir: group("node")?, name: format!("n{}", n % 5) }],
-            Region(n) => vec![Ask::Mkdir { dir: group("heartbeat")?, name: format!("r{}", n % 3) }],
-            Mkdir(dir, n) => vec![Ask::Mkdir { dir: pick(&dirs(), dir)?, name: name(n) }],
+        let calls = match self {
+            Cluster(n) => vec![TreeCall::Mkdir { dir: "cluster".to_owned(), name: format!("c{}", n % 2) }],
+            Node(n) => vec![TreeCall::Mkdir { dir: group("node")?, name: format!("n{}", n % 5) }],
+            Region(n) => vec![TreeCall::Mkdir { dir: group("heartbeat")?, name: format!("r{}", n % 3) }],
+            Mkdir(dir, n) => vec![TreeCall::Mkdir { dir: pick(&dirs(), dir)?, name: name(n) }],
             Rmdir(n) => vec![remove(&pick(&everything(model), n)?)],
             RemoveCluster => vec![remove(&model.cluster()?)],
             RemoveNode(n) => vec![remove(&pick(&nodes(), n)?)],
             RemoveRegion(n) => vec![remove(&pick(&regions(), n)?)],
             Complete(node, n) => {
-                // Seldom only the first or the first two of them.
+                // Rarely only the first one or two of them.
                 let files = match n {
                     0..240 => 3,
                     240..250 => 2,
@@ -157,7 +157,7 @@ impl Op {
             Local(node, on) => vec![store(&pick(&nodes(), node)?, "local", if on { "1\n" } else { "0\n" })],
             Start(region) => {
                 let dir = pick(&model.all(&[Kind::DiskRegion]), region)?;
-                // Now and then too few for some nodes.
+                // Sometimes too few for some nodes.
                 let blocks = if region < 192 { "255\n" } else { "2\n" };
                 [("block_bytes", "512\n"), ("start_block", "1\n"), ("blocks", blocks), ("dev", "4\n")]
                     .map(|(attribute, value)| store(&dir, attribute, value))
@@ -166,7 +166,7 @@ impl Op {
             Store(n, text) => {
                 let (dir, attribute) = pick(&attributes(model), n)?;
                 let value = pick(TEXTS, text)?.to_vec();
-                vec![Ask::Store { dir, attribute, value }]
+                vec![TreeCall::Store { dir, attribute, value }]
             }
             Mode(n) => {
                 let word = if n % 4 == 0 { "disk\n" } else { "user\n" };
@@ -176,7 +176,7 @@ impl Op {
                 let dir = pick(&model.all(&[Kind::UserRegion]), region)?;
                 let node = pick(&nodes(), node)?;
                 let name = if n % 4 == 0 { format!("n{}", n % 5) } else { leaf(&node).to_owned() };
-                vec![Ask::Symlink { dir, name, target: Target::Path(node) }]
+                vec![TreeCall::Symlink { dir, name, target: Target::Path(node) }]
             }
             LinkAny(dir, n, target) => {
                 let target = match target % 8 {
@@ -187,48 +187,54 @@ impl Op {
                     _ => Target::Path(pick(&anywhere(), target / 8)?),
                 };
                 let dir = if n < 128 { pick(&dirs(), dir)? } else { pick(&regions(), dir)? };
-                vec![Ask::Symlink { dir, name: name(n), target }]
+                vec![TreeCall::Symlink { dir, name: name(n), target }]
             }
             Unlink(n) => {
                 let link = pick(&model.links(), n)?;
-                vec![Ask::Unlink { dir: parent(&link).to_owned(), name: leaf(&link).to_owned() }]
+                vec![TreeCall::Unlink { dir: parent(&link).to_owned(), name: leaf(&link).to_owned() }]
             }
             UnlinkAny(n) => {
                 let path = pick(&everything(model), n)?;
                 let name = if n % 8 == 0 { name(n / 8) } else { leaf(&path).to_owned() };
-                // To a program `.` and `..` are directories; what becomes of them is decided before us.
+                // The kernel resolves `.` and `..` itself.
                 let name = if name.starts_with('.') && name.len() < 3 { "missing".to_owned() } else { name };
-                vec![Ask::Unlink { dir: parent(&path).to_owned(), name }]
+                vec![TreeCall::Unlink { dir: parent(&path).to_owned(), name }]
             }
             Open(n, bits) => {
                 let (dir, attribute) = pick(&attributes(model), n)?;
-                vec![Ask::Open { dir, attribute, read: bits & 1 != 0, write: bits & 2 != 0 }]
+                vec![TreeCall::Open { dir, attribute, read: bits & 1 != 0, write: bits & 2 != 0 }]
             }
-            Chmod(n, mode) => vec![Ask::Chmod { path: pick(&everything(model), n)?, mode }],
+            Chmod(n, mode) => vec![TreeCall::Chmod { path: pick(&everything(model), n)?, mode }],
             Forbid(dir, n, call) => {
                 let calls =
                     [Forbidden::NewFile, Forbidden::SpecialFile, Forbidden::HardLink, Forbidden::Rename];
-                vec![Ask::Forbidden { dir: pick(&dirs(), dir)?, name: name(n), call: pick(&calls, call)? }]
+                vec![TreeCall::Forbidden {
+                    dir: pick(&dirs(), dir)?,
+                    name: name(n),
+                    call: pick(&calls, call)?,
+                }]
             }
-            Ghost(n) => vec![Ask::Ghost { nth: usize::from(n) }],
+            ListRemoved(n) => vec![TreeCall::ListRemoved { nth: usize::from(n) }],
             Listening(..) | Device(..) | Cancel(_) | StaleAnswer | Subscribe(..) | Unsubscribe(_)
             | Delivered | StaleDelivered(..) | Wait(_) | Shutdown => {
                 return Some(vec![self.other(model, ids)?]);
             }
         };
-        Some(asks.into_iter().map(|ask| Call::Tree { request: ids.request(), ask }).collect())
+        Some(calls.into_iter().map(|tree_call| Call::Tree { request: ids.request(), tree_call }).collect())
     }
 
     fn other(self, model: &Reference, ids: &mut Ids) -> Option<Call> {
         let errno = |ok, errno| if ok { None } else { Some(errno) };
         Some(match self {
             Listening(n, ok) => {
-                let result = Kill::Listening(errno(ok, Errno(99)));
-                Call::Kill(pick(&model.pending(true), n)?, result)
+                let result = Resolution::Listening(errno(ok, Errno(99)));
+                Call::Resolve(pick(&model.pending(true), n)?, result)
             }
-            Device(n, ok) => Call::Kill(pick(&model.opening(), n)?, Kill::Device(errno(ok, Errno(6)))),
-            Cancel(n) => Call::Kill(pick(&model.given_up(), n)?, Kill::Cancel),
-            StaleAnswer => Call::Kill(ids.request(), Kill::Listening(None)),
+            Device(n, ok) => {
+                Call::Resolve(pick(&model.opening(), n)?, Resolution::Device(errno(ok, Errno(6))))
+            }
+            Cancel(n) => Call::Resolve(pick(&model.given_up(), n)?, Resolution::Cancel),
+            StaleAnswer => Call::Resolve(ids.request(), Resolution::Listening(None)),
             Subscribe(region, edge, priority, patience) => {
                 let regions = model.all(&[Kind::DiskRegion, Kind::UserRegion]);
                 let region = match region % 8 {
@@ -238,8 +244,9 @@ impl Op {
                 };
                 let edge = [None, None, Some(Edge::Up), Some(Edge::Down)][usize::from(edge % 4)];
                 let patience = (patience % 3 == 0).then(|| Duration::from_millis(u64::from(patience)));
-                let wish = Wish { region, edge, priority: i32::from(priority % 3) - 1, patience };
-                Call::Subscribe { request: ids.request(), consumer: ids.consumer(), wish }
+                let subscription =
+                    Subscription { region, edge, priority: i32::from(priority % 3) - 1, patience };
+                Call::Subscribe { request: ids.request(), consumer: ids.consumer(), subscription }
             }
             Unsubscribe(n) => Call::Unsubscribe(pick(&model.consumers(), n)?),
             Delivered => {
@@ -259,7 +266,7 @@ impl Op {
         })
     }
 
-    /// How long it takes.
+    /// By how much it advances the time.
     pub(crate) fn takes(self) -> Duration {
         match self {
             Wait(ms) => Duration::from_millis(u64::from(ms)),
@@ -280,7 +287,7 @@ const EVERYWHERE: [Kind; 9] = [
     Kind::UserRegion,
 ];
 
-/// Names for requests and consumers.
+/// Ids of requests and consumers.
 #[derive(Default)]
 pub(crate) struct Ids {
     requests: u64,
@@ -299,12 +306,12 @@ impl Ids {
     }
 }
 
-fn remove(path: &str) -> Ask {
-    Ask::Rmdir { dir: parent(path).to_owned(), name: leaf(path).to_owned() }
+fn remove(path: &str) -> TreeCall {
+    TreeCall::Rmdir { dir: parent(path).to_owned(), name: leaf(path).to_owned() }
 }
 
-fn store(dir: &str, attribute: &'static str, value: &str) -> Ask {
-    Ask::Store { dir: dir.to_owned(), attribute, value: value.as_bytes().to_vec() }
+fn store(dir: &str, attribute: &'static str, value: &str) -> TreeCall {
+    TreeCall::Store { dir: dir.to_owned(), attribute, value: value.as_bytes().to_vec() }
 }
 
 fn attributes(model: &Reference) -> Vec<(String, &'static str)> {

@@ -12,14 +12,14 @@ use uo2cb_core::{
     Subscribe, View,
 };
 
-use crate::call::{Ask, Call, Kill, Out, Said, Seen, Target, Told, WALL};
+use crate::call::{Attr, Call, Delivered, Output, Replied, Resolution, Target, TreeCall, WALL};
 use crate::ops::{Ids, Op};
 use crate::reference::{Reference, join};
 
 /// What differed, in words.
 pub(crate) type Difference = String;
 
-/// Runs a list; at its end shuts down. How many calls that were, or where the two sides parted.
+/// Runs a list; at its end shuts down. Returns the number of calls, or the first difference.
 pub(crate) fn run(ops: &[Op]) -> Result<u64, Difference> {
     let mut run = Run::new();
     for (at, op) in ops.iter().enumerate() {
@@ -42,9 +42,9 @@ struct Run {
     objects: BTreeMap<String, Object>,
     /// The region whose device each request opens.
     opening: BTreeMap<u64, ItemId>,
-    /// Directories that have gone.
-    ghosts: Vec<ItemId>,
-    /// What a cache knows that heard of every change.
+    /// Removed directories.
+    removed: Vec<ItemId>,
+    /// Entries of a cache that is told of every change.
     cache: BTreeSet<(ItemId, Vec<u8>)>,
     /// How often each request was answered.
     answers: BTreeMap<u64, u32>,
@@ -62,7 +62,7 @@ impl Run {
             mono: Duration::ZERO,
             objects: BTreeMap::new(),
             opening: BTreeMap::new(),
-            ghosts: Vec::new(),
+            removed: Vec::new(),
             cache: BTreeSet::from([(ItemId::ROOT, b"cluster".to_vec())]),
             answers: BTreeMap::new(),
             asked: BTreeSet::new(),
@@ -85,7 +85,7 @@ impl Run {
         for call in calls {
             self.calls += 1;
             let expected = self.model.apply(self.mono, &call);
-            self.hand_in(&call);
+            self.input(&call);
             let got = self.drain();
             if got != expected {
                 return Err(format!("{call:?}\n  expected {expected:?}\n  got      {got:?}"));
@@ -113,22 +113,22 @@ impl Run {
         }
     }
 
-    fn hand_in(&mut self, call: &Call) {
+    fn input(&mut self, call: &Call) {
         let now = self.now();
         match call {
-            Call::Tree { request, ask } => {
+            Call::Tree { request, tree_call } => {
                 self.asked.insert(*request);
-                self.ask(*request, ask);
+                self.tree_call(*request, tree_call);
             }
-            Call::Kill(request, kill) => {
+            Call::Resolve(request, resolution) => {
                 let request = RequestId(*request);
                 let result = |errno: Option<uo2cb_core::Errno>| errno.map_or(Ok(()), Err);
                 self.engine.handle(
                     now,
-                    match kill {
-                        Kill::Cancel => Input::Cancel(request),
-                        Kill::Listening(errno) => Input::Listening { request, result: result(*errno) },
-                        Kill::Device(errno) => {
+                    match resolution {
+                        Resolution::Cancel => Input::Cancel(request),
+                        Resolution::Listening(errno) => Input::Listening { request, result: result(*errno) },
+                        Resolution::Device(errno) => {
                             let disk = self.opening.get(&request.0).copied().unwrap_or(ItemId(u64::MAX));
                             let result =
                                 errno.map_or_else(|| Ok(unfit()), |errno| Err(Refusal::System(errno)));
@@ -137,17 +137,17 @@ impl Run {
                     },
                 );
             }
-            Call::Subscribe { request, consumer, wish } => {
+            Call::Subscribe { request, consumer, subscription } => {
                 self.asked.insert(*request);
                 self.engine.handle(
                     now,
                     Input::Subscribe(Subscribe {
                         request: RequestId(*request),
                         consumer: ConsumerId(*consumer),
-                        region: wish.region.as_ref().map(|region| region.as_bytes()),
-                        edge: wish.edge,
-                        priority: wish.priority,
-                        patience: wish.patience,
+                        region: subscription.region.as_ref().map(|region| region.as_bytes()),
+                        edge: subscription.edge,
+                        priority: subscription.priority,
+                        patience: subscription.patience,
                     }),
                 );
             }
@@ -160,12 +160,12 @@ impl Run {
         }
     }
 
-    fn ask(&mut self, request: u64, ask: &Ask) {
-        let op = match ask {
-            Ask::Mkdir { dir, name } => TreeOp::Mkdir { dir: self.dir(dir), name: name.as_bytes() },
-            Ask::Rmdir { dir, name } => TreeOp::Rmdir { dir: self.dir(dir), name: name.as_bytes() },
-            Ask::Unlink { dir, name } => TreeOp::Unlink { dir: self.dir(dir), name: name.as_bytes() },
-            Ask::Symlink { dir, name, target } => TreeOp::Symlink {
+    fn tree_call(&mut self, request: u64, tree_call: &TreeCall) {
+        let op = match tree_call {
+            TreeCall::Mkdir { dir, name } => TreeOp::Mkdir { dir: self.dir(dir), name: name.as_bytes() },
+            TreeCall::Rmdir { dir, name } => TreeOp::Rmdir { dir: self.dir(dir), name: name.as_bytes() },
+            TreeCall::Unlink { dir, name } => TreeOp::Unlink { dir: self.dir(dir), name: name.as_bytes() },
+            TreeCall::Symlink { dir, name, target } => TreeOp::Symlink {
                 dir: self.dir(dir),
                 name: name.as_bytes(),
                 target: match target {
@@ -174,23 +174,23 @@ impl Run {
                     Target::Refused(errno) => Err(Refusal::System(*errno)),
                 },
             },
-            Ask::Store { dir, attribute, value } => {
+            TreeCall::Store { dir, attribute, value } => {
                 let (item, attribute) = self.attribute(dir, attribute);
                 TreeOp::Store { item, attribute, data: value }
             }
-            Ask::Open { dir, attribute, read, write } => {
+            TreeCall::Open { dir, attribute, read, write } => {
                 let (item, attribute) = self.attribute(dir, attribute);
                 TreeOp::Open { item, attribute, read: *read, write: *write }
             }
-            Ask::Chmod { path, mode } => {
+            TreeCall::Chmod { path, mode } => {
                 TreeOp::SetAttr(self.object(path), SetAttr { mode: Some(*mode), ..SetAttr::default() })
             }
-            Ask::Forbidden { dir, name, call } => {
+            TreeCall::Forbidden { dir, name, call } => {
                 TreeOp::Forbidden { dir: self.dir(dir), name: name.as_bytes(), call: *call }
             }
-            Ask::Ghost { nth } => {
-                let ghost = self.ghosts.get(nth % self.ghosts.len().max(1)).copied();
-                TreeOp::List(ghost.unwrap_or(ItemId(u64::MAX)))
+            TreeCall::ListRemoved { nth } => {
+                let item = self.removed.get(nth % self.removed.len().max(1)).copied();
+                TreeOp::List(item.unwrap_or(ItemId(u64::MAX)))
             }
         };
         let caller = Caller { pid: request as u32, uid: 0, gid: 0 };
@@ -199,17 +199,20 @@ impl Run {
     }
 
     /// Everything that came out, in the words of the reference.
-    fn drain(&mut self) -> Vec<Out> {
+    fn drain(&mut self) -> Vec<Output> {
         let mut out = Vec::new();
         while let Some(action) = self.engine.poll_action() {
             out.extend(match action {
                 Action::Reply { request, result } => {
                     *self.answers.entry(request.0).or_default() += 1;
-                    Some(Out::Reply(request.0, result.map(|reply| self.said(reply)).map_err(Refusal::errno)))
+                    Some(Output::Reply(
+                        request.0,
+                        result.map(|reply| self.replied(reply)).map_err(Refusal::errno),
+                    ))
                 }
-                Action::Deliver { consumer, event } => Some(Out::Deliver(
+                Action::Deliver { consumer, event } => Some(Output::Deliver(
                     consumer.0,
-                    Told {
+                    Delivered {
                         number: event.number,
                         edge: event.edge,
                         num: u64::from(event.node.num.get()),
@@ -224,28 +227,28 @@ impl Run {
                         at: event.at,
                     },
                 )),
-                Action::Expelled { consumer } => Some(Out::Expelled(consumer.0)),
+                Action::Expelled { consumer } => Some(Output::Expelled(consumer.0)),
                 Action::Changed { view: View::Config, change, .. } => {
                     self.hear(change);
                     None
                 }
                 Action::Listen { request, address, port } => {
-                    Some(Out::Listen { request: request.0, at: format!("{address}:{port}") })
+                    Some(Output::Listen { request: request.0, at: format!("{address}:{port}") })
                 }
-                Action::StopListening => Some(Out::StopListening),
+                Action::StopListening => Some(Output::StopListening),
                 Action::Disk(disk, DiskRequest::Open { request, descriptor, .. }) => {
                     self.opening.insert(request.0, disk);
-                    Some(Out::OpenDisk { request: request.0, descriptor: descriptor as u64 })
+                    Some(Output::OpenDisk { request: request.0, descriptor: descriptor as u64 })
                 }
                 Action::Note(Note::Refused { call, path, value, refusal, .. }) => {
-                    Some(Out::Refused { call, path: text(&path), value, errno: refusal.errno() })
+                    Some(Output::Refused { call, path: text(&path), value, errno: refusal.errno() })
                 }
-                Action::Stopped => Some(Out::Stopped),
+                Action::Stopped => Some(Output::Stopped),
                 Action::Disk(_, DiskRequest::Read { .. } | DiskRequest::Write { .. })
                 | Action::Fence { .. } => None,
                 Action::Disk(disk, DiskRequest::Close) => {
                     let last = self.opening.iter().rev().find(|(_, opened)| **opened == disk);
-                    Some(Out::CloseDisk(last.map_or(u64::MAX, |(request, _)| *request)))
+                    Some(Output::CloseDisk(last.map_or(u64::MAX, |(request, _)| *request)))
                 }
                 Action::Changed { .. } | Action::Note(_) => None,
             });
@@ -261,19 +264,19 @@ impl Run {
             Change::Removed { parent, name, items } => {
                 self.cache.remove(&(parent, name.as_bytes().to_vec()));
                 self.cache.retain(|(parent, _)| !items.contains(parent));
-                self.ghosts.extend(items);
+                self.removed.extend(items);
             }
             Change::Touched(_) => {}
         }
     }
 
-    fn said(&self, reply: Reply) -> Said {
+    fn replied(&self, reply: Reply) -> Replied {
         match reply {
-            Reply::Tree(Answer::Done) => Said::Done,
-            Reply::Tree(Answer::Stored(length)) => Said::Stored(length),
-            Reply::Tree(Answer::Attr(attr)) => Said::Seen(seen(&attr)),
-            Reply::Tree(answer) => Said::Else(format!("{answer:?}")),
-            Reply::Subscribed(up) => Said::Subscribed(
+            Reply::Tree(Answer::Done) => Replied::Done,
+            Reply::Tree(Answer::Stored(length)) => Replied::Stored(length),
+            Reply::Tree(Answer::Attr(attr)) => Replied::Attr(attr_of(&attr)),
+            Reply::Tree(answer) => Replied::Other(format!("{answer:?}")),
+            Reply::Subscribed(up) => Replied::Subscribed(
                 up.into_iter()
                     .map(|up| {
                         let name = self.engine.tree(View::Config).items().name(up.region);
@@ -305,13 +308,13 @@ fn unfit() -> DiskInfo {
     DiskInfo { name: "vda".to_owned(), sector_bytes: 8192, regular_file: false, generation: 1, pid: 1 }
 }
 
-fn seen(attr: &uo2cb_core::tree::Attr) -> Seen {
+fn attr_of(attr: &uo2cb_core::tree::Attr) -> Attr {
     let kind = match attr.object.file_type() {
         FileType::Directory => 'd',
         FileType::File => 'f',
         FileType::Symlink => 'l',
     };
-    Seen { kind, mode: attr.meta.mode, nlink: attr.nlink, size: attr.size }
+    Attr { kind, mode: attr.meta.mode, nlink: attr.nlink, size: attr.size }
 }
 
 fn text(bytes: &[u8]) -> String {

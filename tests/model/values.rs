@@ -2,7 +2,7 @@
 
 use uo2cb_core::Errno;
 
-/// Texts that are borders of some attribute, and some that nobody takes.
+/// Texts at the limits of some attribute, and some that no attribute takes.
 pub(crate) const TEXTS: &[&[u8]] = &[
     b"0\n",
     b"1\n",

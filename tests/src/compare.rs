@@ -81,8 +81,8 @@ fn matches(pattern: &str, text: &str) -> bool {
     text.ends_with(rest)
 }
 
-/// Whether the list waited for something that never came: alike in both, and yet not what it means to compare.
-fn in_vain(answer: &str) -> bool {
+/// Whether the operation waited for a state that did not come: the same answer of both then compares nothing.
+fn timed_out(answer: &str) -> bool {
     ["late: ", "never: "].iter().any(|start| answer.starts_with(start))
 }
 
@@ -113,7 +113,7 @@ impl Report {
             let (kernel, ours) = (answer(kernel), answer(ours));
             let (identical, all) = self.trees.entry(tree).or_default();
             *all += 1;
-            if kernel == ours && !in_vain(&kernel) {
+            if kernel == ours && !timed_out(&kernel) {
                 *identical += 1;
                 continue;
             }
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn waiting_in_vain_is_never_alike() {
+    fn two_timeouts_are_no_identical_answers() {
         let list = List { name: "l".to_owned(), text: "until cat x = ok\n".to_owned() };
         let answers = ["late: ENOENT".to_owned()];
         let mut report = Report::default();

@@ -7,8 +7,8 @@
 mod nvmet;
 mod o2cb;
 
-use crate::judge::Tree;
 use crate::list::List;
+use crate::oracle::Tree;
 use crate::rng::Rng;
 
 /// How many operations the lists of the conformance test have.

@@ -5,22 +5,22 @@
 //! answered is compared line by line. Mixed clusters use the guest and the mount as well: there a daemon of ours and a
 //! kernel heartbeat on one disk.
 //!
-//! Without a kernel: the simulation, whose world is in [`sim`], the [`hammer`] on a mount, a second subsystem
+//! Without a kernel: the simulation of clusters in [`sim`], processes that [`stress`] a mount, a second subsystem
 //! ([`nvmet`]) on the tree engine, and what models and fuzz targets share, such as [`rng`].
 
 pub mod compare;
 pub mod disks;
 pub mod generate;
 pub mod guest;
-pub mod hammer;
-pub mod judge;
 pub mod list;
 pub mod mount;
 pub mod nvmet;
+pub mod oracle;
 pub mod probe;
 pub mod program;
 pub mod service;
 pub mod sim;
+pub mod stress;
 pub mod subject;
 pub mod words;
 

@@ -1,4 +1,4 @@
-//! A whole node over two disks that do and hold anything: the rules of a beat, by what its driver sees.
+//! One node over two disks with arbitrary contents and results: the rules of a beat, by what its driver sees.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,15 +8,15 @@ use uo2cb_core::heartbeat::{DiskNote, DiskRequest, DiskResult, Edge, Event};
 use uo2cb_core::tree::Op;
 use uo2cb_core::{Action, ConsumerId, Errno, Input, ItemId, Note, OpId};
 
-use super::bytes::{Bytes, SLOT, decode, spoil};
+use super::bytes::{Bytes, SLOT, corrupt, decode};
+use super::fixture::{Fixture, info};
 use super::history::History;
-use super::rig::{Rig, info};
 
 const PERIOD: Duration = Duration::from_secs(2);
 const DEAD_THRESHOLD: u32 = 3;
 const WRITE_TIMEOUT: Duration = Duration::from_secs(4);
 const REGIONS: [&str; 2] = ["A", "B"];
-/// Slots of a region, and configured nodes: who comes behind these is nobody.
+/// Slots of a region, and configured nodes: slots behind these belong to no node.
 const SLOTS: usize = 6;
 const NODES: u8 = 4;
 
@@ -25,28 +25,28 @@ const NODES: u8 = 4;
 enum End {
     Done,
     Failed,
-    /// A read is short, a write is lost.
-    Lied,
+    /// Successful, but a read is short and a write is lost.
+    Wrong,
 }
 
-/// A region as its driver sees it.
-struct Place {
+/// A region, and what the engine must conclude from its disk.
+struct Region {
     disk: ItemId,
     slots: [History; SLOTS],
-    /// The slots have been read once.
+    /// The baseline has been read.
     baseline: bool,
     generation: u64,
-    /// When the last beat began whose unchanged samples count, and whether the present one is such.
+    /// When the last beat began whose unchanged samples counted, and whether those of the present one do.
     counted: Option<Duration>,
     counts: bool,
-    /// Whether the present beat found the own slot as written, and when it asked for its write.
+    /// Whether the present beat found the own slot as written, and when it requested its write.
     good: bool,
     issued: Duration,
     deadline: Option<Duration>,
     removed: bool,
 }
 
-impl Place {
+impl Region {
     /// A region that does not beat.
     fn idle(disk: ItemId) -> Self {
         Self {
@@ -65,36 +65,36 @@ impl Place {
 }
 
 struct World {
-    rig: Rig,
+    fixture: Fixture,
     bytes: [[u8; SLOT * SLOTS]; 2],
-    places: [Place; 2],
-    /// In how many regions a node is live.
-    members: BTreeMap<u8, u32>,
+    regions: [Region; 2],
+    /// In how many regions each node is live.
+    live_map: BTreeMap<u8, u32>,
     expected: Vec<(Edge, u8)>,
-    told: Vec<(Edge, u8)>,
+    delivered: Vec<(Edge, u8)>,
     /// Lines about the own slot, by region.
     own_lines: [usize; 2],
-    /// Requests that the disks have.
-    asked: Vec<Action>,
+    /// Requests in flight.
+    requests: Vec<Action>,
     next_event: Option<u64>,
     opened: u64,
     fenced: bool,
 }
 
-/// An input: what happens to a node and its disks, one thing after the other.
+/// Runs one input: a sequence of operations on a node and its disks.
 pub fn beats(input: &[u8]) {
     let mut input = Bytes::new(input);
-    let rig = Rig::new(NODES, &REGIONS, SLOTS as u32, DEAD_THRESHOLD);
-    let places = REGIONS.map(|region| Place::idle(rig.dir(&format!("cluster/c/heartbeat/{region}"))));
+    let fixture = Fixture::new(NODES, &REGIONS, SLOTS as u32, DEAD_THRESHOLD);
+    let regions = REGIONS.map(|region| Region::idle(fixture.dir(&format!("cluster/c/heartbeat/{region}"))));
     let mut world = World {
-        rig,
+        fixture,
         bytes: [[0; SLOT * SLOTS]; 2],
-        places,
-        members: BTreeMap::new(),
+        regions,
+        live_map: BTreeMap::new(),
         expected: Vec::new(),
-        told: Vec::new(),
+        delivered: Vec::new(),
         own_lines: [0; 2],
-        asked: Vec::new(),
+        requests: Vec::new(),
         next_event: None,
         opened: 0,
         fenced: false,
@@ -109,20 +109,20 @@ pub fn beats(input: &[u8]) {
             4 => world.wait(Duration::from_millis(50 * u64::from(input.byte()))),
             5 => world.answer(input.byte().into(), End::Done),
             6 => world.answer(input.byte().into(), End::Failed),
-            7 => world.answer(input.byte().into(), End::Lied),
+            7 => world.answer(input.byte().into(), End::Wrong),
             8..12 => {
                 let (region, num) = (input.below(2), input.below(SLOTS));
-                spoil(&mut world.bytes[region][num * SLOT..][..SLOT], num as u8, &mut input);
+                corrupt(&mut world.bytes[region][num * SLOT..][..SLOT], num as u8, &mut input);
             }
             12 => world.start(input.below(2)),
             13 => world.remove(input.below(2)),
-            // Another node beats, for a while.
+            // Another node beats up to three times.
             _ => {
                 let num = 1 + input.below(SLOTS - 1);
                 for _ in 0..input.below(4) {
                     for region in 0..2 {
                         let slot = &mut world.bytes[region][num * SLOT..][..SLOT];
-                        spoil(slot, num as u8, &mut Bytes::new(&[0]));
+                        corrupt(slot, num as u8, &mut Bytes::new(&[0]));
                     }
                     world.beat();
                 }
@@ -132,10 +132,10 @@ pub fn beats(input: &[u8]) {
 }
 
 impl World {
-    /// A period in which the disks do what they are asked for.
+    /// A period in which the disks complete every request.
     fn beat(&mut self) {
         self.wait(PERIOD);
-        while !self.fenced && !self.asked.is_empty() {
+        while !self.fenced && !self.requests.is_empty() {
             self.answer(0, End::Done);
         }
     }
@@ -144,51 +144,51 @@ impl World {
         if self.fenced {
             return;
         }
-        // A region has been without a good beat for too long then: only time can make it so.
-        let end = self.rig.time + wait;
-        self.fenced = self.places.iter().any(|place| place.deadline.is_some_and(|deadline| deadline <= end));
-        self.rig.wait(wait);
-        self.settle();
+        // A write timeout ends: no other input can cause a fence.
+        let end = self.fixture.time + wait;
+        self.fenced = self.regions.iter().any(|state| state.deadline.is_some_and(|deadline| deadline <= end));
+        self.fixture.wait(wait);
+        self.check_actions();
     }
 
     fn start(&mut self, region: usize) {
-        if !self.fenced && !self.places[region].removed {
-            self.rig.write(&format!("cluster/c/heartbeat/{}/dev", REGIONS[region]), "3");
-            self.settle();
+        if !self.fenced && !self.regions[region].removed {
+            self.fixture.write(&format!("cluster/c/heartbeat/{}/dev", REGIONS[region]), "3");
+            self.check_actions();
         }
     }
 
     fn steady(&self, region: usize) -> bool {
-        let status = self.rig.engine.status();
-        let mut regions = status.regions.iter().filter(|found| found.id == self.places[region].disk);
+        let status = self.fixture.engine.status();
+        let mut regions = status.regions.iter().filter(|found| found.id == self.regions[region].disk);
         regions.next().and_then(|region| region.disk.as_ref()).is_some_and(|disk| disk.steady)
     }
 
-    /// Removes a region that beats; one that starts would have to wait for that.
+    /// Removes a steady region; the rmdir of a starting one would wait for its start.
     fn remove(&mut self, region: usize) {
-        if self.fenced || self.places[region].removed || !self.steady(region) {
+        if self.fenced || self.regions[region].removed || !self.steady(region) {
             return;
         }
         self.stop(region);
-        self.places[region].removed = true;
-        let dir = self.rig.dir("cluster/c/heartbeat");
-        self.rig.call(Op::Rmdir { dir, name: REGIONS[region].as_bytes() });
-        self.settle();
+        self.regions[region].removed = true;
+        let dir = self.fixture.dir("cluster/c/heartbeat");
+        self.fixture.call(Op::Rmdir { dir, name: REGIONS[region].as_bytes() });
+        self.check_actions();
     }
 
-    /// Everybody leaves a region.
+    /// A region stops: every live node leaves it.
     fn stop(&mut self, region: usize) {
         for num in 0..SLOTS {
-            if self.places[region].slots[num].live() {
+            if self.regions[region].slots[num].live() {
                 self.leave(num as u8);
             }
         }
-        let Place { disk, removed, .. } = self.places[region];
-        self.places[region] = Place { removed, ..Place::idle(disk) };
+        let Region { disk, removed, .. } = self.regions[region];
+        self.regions[region] = Region { removed, ..Region::idle(disk) };
     }
 
     fn join(&mut self, num: u8) {
-        let count = self.members.entry(num).or_default();
+        let count = self.live_map.entry(num).or_default();
         *count += 1;
         if *count == 1 {
             self.expected.push((Edge::Up, num));
@@ -196,44 +196,44 @@ impl World {
     }
 
     fn leave(&mut self, num: u8) {
-        let count = self.members.get_mut(&num).expect("live somewhere");
+        let count = self.live_map.get_mut(&num).expect("live somewhere");
         *count -= 1;
         if *count == 0 {
-            self.members.remove(&num);
+            self.live_map.remove(&num);
             self.expected.push((Edge::Down, num));
         }
     }
 
     fn region_of(&self, disk: ItemId) -> usize {
-        self.places.iter().position(|place| place.disk == disk).expect("a region's disk")
+        self.regions.iter().position(|state| state.disk == disk).expect("a region's disk")
     }
 
-    /// Ends one of the requests.
+    /// Completes one of the requests.
     fn answer(&mut self, which: usize, end: End) {
-        if self.asked.is_empty() || self.fenced {
+        if self.requests.is_empty() || self.fenced {
             return;
         }
-        match self.asked.remove(which % self.asked.len()) {
+        match self.requests.remove(which % self.requests.len()) {
             Action::Disk(disk, DiskRequest::Open { .. }) => {
                 let region = self.region_of(disk);
                 self.opened += 1;
-                self.places[region].generation = self.opened;
+                self.regions[region].generation = self.opened;
                 let result = match end {
                     End::Failed => Err(uo2cb_core::Refusal::NotABlockDevice),
-                    End::Done | End::Lied => Ok(info(self.opened)),
+                    End::Done | End::Wrong => Ok(info(self.opened)),
                 };
-                self.rig.input(Input::Disk(disk, DiskResult::Opened(result)));
+                self.fixture.input(Input::Disk(disk, DiskResult::Opened(result)));
             }
             Action::Disk(disk, DiskRequest::Read { op, first, count }) => {
                 let region = self.region_of(disk);
                 let whole = self.bytes[region];
                 let bytes = &whole[first as usize * SLOT..][..count as usize * SLOT];
-                let bytes = if end == End::Lied { &bytes[..bytes.len() - 1] } else { bytes };
+                let bytes = if end == End::Wrong { &bytes[..bytes.len() - 1] } else { bytes };
                 let result = if end == End::Failed { Err(Errno::EIO) } else { Ok(bytes) };
                 if end == End::Done {
                     self.sampled(region, bytes);
                 }
-                self.rig.input(Input::Disk(disk, DiskResult::Read(op, result)));
+                self.fixture.input(Input::Disk(disk, DiskResult::Read(op, result)));
             }
             Action::Disk(disk, DiskRequest::Write { op, slot, block }) => {
                 let region = self.region_of(disk);
@@ -242,39 +242,39 @@ impl World {
                 }
                 self.written(disk, op, end);
             }
-            other => panic!("asked for {other:?}"),
+            other => panic!("a request in flight: {other:?}"),
         }
-        self.settle();
+        self.check_actions();
     }
 
-    /// What the node must conclude from what it is about to be given.
+    /// What the node must conclude from a read that it is about to be given.
     fn sampled(&mut self, region: usize, bytes: &[u8]) {
-        let seq = self.rig.seconds();
-        let place = &mut self.places[region];
-        if place.removed {
+        let seq = self.fixture.seconds();
+        let state = &mut self.regions[region];
+        if state.removed {
             return;
         }
         let slots = bytes.chunks_exact(SLOT).map(decode);
-        if !place.baseline {
-            place.slots.iter_mut().zip(slots).for_each(|(slot, found)| slot.populate(&found));
-            place.baseline = true;
+        if !state.baseline {
+            state.slots.iter_mut().zip(slots).for_each(|(slot, found)| slot.populate(&found));
+            state.baseline = true;
             return;
         }
         let found: Vec<_> = slots.collect();
-        let (last, own) = (place.slots[0].last, found[0].block);
-        place.good = last.0 != 0 && (own.node, own.generation, own.seq) == (0, last.1, last.0);
-        place.issued = self.rig.time;
-        self.own_lines[region] += usize::from(last.0 != 0 && !place.good);
+        let (last, own) = (state.slots[0].last, found[0].block);
+        state.good = last.0 != 0 && (own.node, own.generation, own.seq) == (0, last.1, last.0);
+        state.issued = self.fixture.time;
+        self.own_lines[region] += usize::from(last.0 != 0 && !state.good);
         let mut changes = Vec::new();
         for (num, found) in found.iter().enumerate() {
             let mut found = *found;
             if num == 0 {
                 found.good = true;
-                (found.block.seq, found.block.generation) = (seq, place.generation);
+                (found.block.seq, found.block.generation) = (seq, state.generation);
             }
-            let slot = &mut place.slots[num];
+            let slot = &mut state.slots[num];
             let news = found.good && (found.block.seq, found.block.generation) != slot.last;
-            if place.counts || news {
+            if state.counts || news {
                 changes.push((num as u8, slot.judge(&found, DEAD_THRESHOLD)));
             }
         }
@@ -290,37 +290,37 @@ impl World {
     fn written(&mut self, disk: ItemId, op: OpId, end: End) {
         let region = self.region_of(disk);
         let result = if end == End::Failed { Err(Errno::EIO) } else { Ok(()) };
-        self.rig.input(Input::Disk(disk, DiskResult::Written(op, result)));
-        let (steady, now) = (self.steady(region), self.rig.time);
-        let place = &mut self.places[region];
-        let deadline = place.issued + WRITE_TIMEOUT;
-        // One that took that long is no sign of life: others may have missed this node meanwhile.
-        if end != End::Failed && place.good && steady && now < deadline {
-            place.deadline = Some(deadline);
+        self.fixture.input(Input::Disk(disk, DiskResult::Written(op, result)));
+        let (steady, now) = (self.steady(region), self.fixture.time);
+        let state = &mut self.regions[region];
+        let deadline = state.issued + WRITE_TIMEOUT;
+        // A write that took longer does not count: others may have declared this node dead meanwhile.
+        if end != End::Failed && state.good && steady && now < deadline {
+            state.deadline = Some(deadline);
         }
     }
 
-    /// Looks at all that the engine wants; it must be what follows from what it was given.
-    fn settle(&mut self) {
+    /// Takes the engine's actions; they must follow from the inputs so far.
+    fn check_actions(&mut self) {
         let mut fence = false;
         let mut lines = [0; 2];
-        while let Some(action) = self.rig.wanted.pop_front() {
+        while let Some(action) = self.fixture.actions.pop_front() {
             match action {
-                Action::Deliver { event, .. } => self.heard(&event),
+                Action::Deliver { event, .. } => self.deliver(&event),
                 Action::Fence { .. } => fence = true,
                 Action::Note(Note::Disk { region, note: DiskNote::OwnSlot { .. }, .. }) => {
                     let region = REGIONS.iter().position(|name| name.as_bytes() == region.as_bytes());
                     lines[region.expect("a region")] += 1;
                 }
                 Action::Disk(disk, DiskRequest::Close) => {
-                    self.asked.retain(|asked| disk_of(asked) != Some(disk));
+                    self.requests.retain(|requests| disk_of(requests) != Some(disk));
                     let region = self.region_of(disk);
                     self.stop(region);
                 }
                 Action::Disk(..) => {
                     assert!(!fence, "{action:?} behind a fence");
-                    self.asked_for(&action);
-                    self.asked.push(action);
+                    self.check_request(&action);
+                    self.requests.push(action);
                 }
                 _ => {}
             }
@@ -331,42 +331,45 @@ impl World {
         }
         assert_eq!(lines, self.own_lines, "lines about the own slot");
         self.own_lines = [0; 2];
-        assert_eq!(self.told, self.expected, "events");
-        self.told.clear();
+        assert_eq!(self.delivered, self.expected, "events");
+        self.delivered.clear();
         self.expected.clear();
-        for found in &self.rig.engine.status().regions {
-            let place = &self.places[self.region_of(found.id)];
+        for found in &self.fixture.engine.status().regions {
+            let state = &self.regions[self.region_of(found.id)];
             let up: Vec<_> = found.up.iter().map(|(node, _)| usize::from(node.num.get())).collect();
-            let live: Vec<_> = (0..SLOTS).filter(|num| place.slots[*num].live()).collect();
+            let live: Vec<_> = (0..SLOTS).filter(|num| state.slots[*num].live()).collect();
             assert_eq!(up, live, "live in {}", found.name);
         }
     }
 
-    fn heard(&mut self, event: &Event) {
+    fn deliver(&mut self, event: &Event) {
         assert!(self.next_event.is_none_or(|next| next == event.number), "events {event:?}");
         self.next_event = Some(event.number + 1);
-        self.told.push((event.edge, event.node.num.get()));
-        self.rig.input(Input::Delivered { consumer: ConsumerId(1), event: event.number });
+        self.delivered.push((event.edge, event.node.num.get()));
+        self.fixture.input(Input::Delivered { consumer: ConsumerId(1), event: event.number });
     }
 
-    fn asked_for(&mut self, action: &Action) {
+    fn check_request(&mut self, action: &Action) {
         let disk = disk_of(action).expect("of a disk");
-        assert!(self.asked.iter().all(|asked| disk_of(asked) != Some(disk)), "two requests to a disk");
-        let (now, seconds, region) = (self.rig.time, self.rig.seconds(), self.region_of(disk));
-        let place = &mut self.places[region];
+        assert!(
+            self.requests.iter().all(|requests| disk_of(requests) != Some(disk)),
+            "two requests to a disk"
+        );
+        let (now, seconds, region) = (self.fixture.time, self.fixture.seconds(), self.region_of(disk));
+        let state = &mut self.regions[region];
         match *action {
-            Action::Disk(_, DiskRequest::Read { first, count, .. }) if place.baseline => {
+            Action::Disk(_, DiskRequest::Read { first, count, .. }) if state.baseline => {
                 assert_eq!((first, count), (0, u32::from(NODES)), "slots of a beat");
-                place.counts = place.counted.is_none_or(|counted| now >= counted + PERIOD);
-                if place.counts {
-                    place.counted = Some(now);
+                state.counts = state.counted.is_none_or(|counted| now >= counted + PERIOD);
+                if state.counts {
+                    state.counted = Some(now);
                 }
             }
             Action::Disk(_, DiskRequest::Read { first, count, .. }) => {
                 assert_eq!((first, count), (0, SLOTS as u32), "baseline")
             }
             Action::Disk(_, DiskRequest::Write { slot, block, .. }) => {
-                let generation = if place.removed { 0 } else { place.generation };
+                let generation = if state.removed { 0 } else { state.generation };
                 assert_eq!((slot, block.node, block.seq), (0, 0, seconds), "the own block");
                 assert_eq!((block.generation, block.dead_ms), (generation, 6000), "the own block");
             }

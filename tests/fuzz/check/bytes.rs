@@ -1,5 +1,4 @@
-//! Bytes of an input as choices, and a slot as plain bytes: fields and checksum a second time, as the specification
-//! says them.
+//! The bytes of an input as choices, and a second decoder of slots, from the specification alone.
 
 use uo2cb_core::heartbeat::disk::{Block, Found};
 
@@ -61,7 +60,7 @@ fn little(slot: &[u8], from: usize, count: usize) -> u64 {
     (0..count).rev().fold(0, |number, at| number << 8 | u64::from(slot[from + at]))
 }
 
-/// Decodes a slot, compares with what it must be, and gives it.
+/// Decodes a slot, and compares with core's decoder.
 pub fn decode(slot: &[u8]) -> Found {
     let block = Block {
         seq: little(slot, 0, 8),
@@ -76,8 +75,8 @@ pub fn decode(slot: &[u8]) -> Found {
     found
 }
 
-/// Does something to a slot, as a node, another node, or a broken disk would.
-pub fn spoil(slot: &mut [u8], num: u8, input: &mut Bytes<'_>) {
+/// Changes a slot as a node, another node, or a broken disk would.
+pub fn corrupt(slot: &mut [u8], num: u8, input: &mut Bytes<'_>) {
     let old = Block::decode(slot).block;
     let block = match input.below(12) {
         // More often than anything else, a beat.
@@ -103,7 +102,7 @@ pub fn spoil(slot: &mut [u8], num: u8, input: &mut Bytes<'_>) {
             return;
         }
         10 => return slot.fill(input.byte()),
-        // The checksum put right, whatever else is in the slot.
+        // The right checksum for whatever is in the slot.
         _ => {
             let cksum = crc32_le(slot);
             slot[12..16].copy_from_slice(&cksum.to_le_bytes());

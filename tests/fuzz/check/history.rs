@@ -1,12 +1,12 @@
-//! Judging by counting anew, at each sample, in all that was seen of a slot: no counters that could be forgotten.
+//! A reference for the judging of slots without counters: every verdict is counted anew from all samples of a slot.
 
 use uo2cb_core::heartbeat::disk::{Found, Left, Verdict};
 
-/// A sample and what it meant.
+/// A sample and its verdict.
 struct Sample {
     /// Its seq differed from the last one's.
     changed: bool,
-    /// It said nothing new: the same seq, or a wrong checksum.
+    /// It had the same seq, or a wrong checksum.
     equal: bool,
     /// Its generation differed.
     restarted: bool,
@@ -28,7 +28,7 @@ impl History {
         *self = Self { last: (found.block.seq, found.block.generation), samples: Vec::new() };
     }
 
-    /// Who came last: did it join or leave?
+    /// Was its last verdict that the node joined?
     pub fn live(&self) -> bool {
         let last = self.samples.iter().rev().find(|sample| sample.verdict != Verdict::Same);
         last.is_some_and(|sample| sample.verdict == Verdict::Joined)
@@ -64,7 +64,7 @@ impl History {
         count
     }
 
-    /// What the next sample must mean.
+    /// The verdict that the next sample must have.
     pub fn judge(&mut self, found: &Found, dead_threshold: u32) -> Verdict {
         let live = self.live();
         let (seq, generation) = (found.block.seq, found.block.generation);

@@ -3,8 +3,8 @@
 
 mod beats;
 mod bytes;
+mod fixture;
 mod history;
-mod rig;
 mod slots;
 
 pub use beats::beats;

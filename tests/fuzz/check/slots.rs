@@ -1,8 +1,8 @@
-//! The decoder and the judge of one slot.
+//! The decoder and the judging of one slot.
 
 use uo2cb_core::heartbeat::disk::{Block, Found, Own, Slot, Verdict};
 
-use super::bytes::{Bytes, SLOT, decode, spoil};
+use super::bytes::{Bytes, SLOT, corrupt, decode};
 use super::history::History;
 
 /// Own slots: what is said must follow from the fields alone, in this order.
@@ -34,7 +34,7 @@ pub fn slots(input: &[u8]) {
                 assert!(!Block::decode(&bytes[..short]).good, "good, with {short} bytes");
             }
             2..6 => {}
-            _ => spoil(&mut bytes, 1, &mut input),
+            _ => corrupt(&mut bytes, 1, &mut input),
         }
         let (found, before) = (decode(&bytes), slot);
         let node = input.below(3) as u8;
@@ -44,7 +44,7 @@ pub fn slots(input: &[u8]) {
         let expected = history.judge(&found, dead_threshold);
         let idle = slot.idle(&bytes);
         let verdict = slot.judge(&found, dead_threshold);
-        // It might as well have been left out: all that is different cannot be told from now on.
+        // It might as well have been left out: all that is different cannot be delivered from now on.
         assert!(!idle || verdict == Verdict::Same, "idle");
         if idle && input.below(2) == 1 {
             slot = before;

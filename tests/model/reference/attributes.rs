@@ -3,7 +3,7 @@
 use uo2cb_core::Errno;
 
 use super::{Kind, Opening, Reference, Res};
-use crate::call::Out;
+use crate::call::Output;
 use crate::values;
 
 impl Reference {
@@ -117,7 +117,7 @@ impl Reference {
                     return Err(Errno::EINVAL);
                 }
                 self.opening.push(Opening { request, dir: Some(dir.to_owned()) });
-                self.out.push(Out::OpenDisk { request, descriptor });
+                self.out.push(Output::OpenDisk { request, descriptor });
                 return Ok(false);
             }
             _ => return Err(Errno::EACCES),
@@ -147,14 +147,14 @@ impl Reference {
             None if wanted => {
                 self.starting = Some((dir.to_owned(), request));
                 let (address, port) = (self.text(dir, "ipv4_address"), self.number(dir, "ipv4_port"));
-                self.out.push(Out::Listen { request, at: format!("{}:{port}", address.trim()) });
+                self.out.push(Output::Listen { request, at: format!("{}:{port}", address.trim()) });
                 return Ok(false);
             }
             Some(other) if wanted && other != dir => return Err(Errno::EBUSY),
             Some(other) if !wanted && other == dir => {
                 self.local = None;
                 self.starting = None;
-                self.out.push(Out::StopListening);
+                self.out.push(Output::StopListening);
                 self.stop_regions();
             }
             _ => {}

@@ -7,7 +7,7 @@ use uo2cb_core::Errno;
 use uo2cb_core::heartbeat::Edge;
 
 use super::{Entry, Kind, Opening, Pending, Reference, Res, What, join};
-use crate::call::{Ask, Call, Kill, Out, Said, Target, WALL};
+use crate::call::{Call, Output, Replied, Resolution, Target, TreeCall, WALL};
 
 impl Reference {
     pub(super) fn insert(&mut self, path: &str, what: What) {
@@ -31,7 +31,7 @@ impl Reference {
         }
         if self.local.as_deref() == Some(path) {
             self.local = None;
-            self.out.push(Out::StopListening);
+            self.out.push(Output::StopListening);
         }
         for opening in self.opening.iter_mut().filter(|opening| opening.dir.as_deref() == Some(path)) {
             opening.dir = None;
@@ -42,20 +42,24 @@ impl Reference {
     }
 
     /// Carries out a call; gives all that it brings, in order.
-    pub(crate) fn apply(&mut self, now: Duration, call: &Call) -> Vec<Out> {
+    pub(crate) fn apply(&mut self, now: Duration, call: &Call) -> Vec<Output> {
         match call {
-            Call::Tree { request, ask } => {
+            Call::Tree { request, tree_call } => {
                 let before = self.next_event;
-                let answer = if self.stopped { Some(Err(Errno::EIO)) } else { self.ask(now, *request, ask) };
+                let answer = if self.stopped {
+                    Some(Err(Errno::EIO))
+                } else {
+                    self.tree_call(now, *request, tree_call)
+                };
                 if let Some(answer) = answer {
-                    if let (Err(errno), Some((call, path, value))) = (&answer, self.described(ask)) {
-                        self.out.push(Out::Refused { call, path, value, errno: *errno });
+                    if let (Err(errno), Some((call, path, value))) = (&answer, self.described(tree_call)) {
+                        self.out.push(Output::Refused { call, path, value, errno: *errno });
                     }
                     self.answer(before, *request, answer);
                 }
             }
-            Call::Kill(request, Kill::Cancel) => self.cancel(*request),
-            Call::Kill(request, Kill::Listening(errno)) => {
+            Call::Resolve(request, Resolution::Cancel) => self.cancel(*request),
+            Call::Resolve(request, Resolution::Listening(errno)) => {
                 if let Some((node, asked)) = self.starting.clone() {
                     if asked == *request {
                         self.starting = None;
@@ -64,14 +68,16 @@ impl Reference {
                 }
                 self.finish(*request, *errno);
             }
-            Call::Kill(request, Kill::Device(errno)) => {
+            Call::Resolve(request, Resolution::Device(errno)) => {
                 self.opening.retain(|opening| opening.request != *request);
                 if errno.is_none() {
-                    self.out.push(Out::CloseDisk(*request));
+                    self.out.push(Output::CloseDisk(*request));
                 }
                 self.finish(*request, errno.or(Some(Errno::EINVAL)));
             }
-            Call::Subscribe { request, consumer, wish } => self.subscribe(*request, *consumer, wish),
+            Call::Subscribe { request, consumer, subscription } => {
+                self.subscribe(*request, *consumer, subscription)
+            }
             Call::Unsubscribe(consumer) => self.unsubscribe(*consumer),
             Call::Delivered { consumer, event } => {
                 if self.running() == Some((*consumer, *event)) {
@@ -85,11 +91,11 @@ impl Reference {
         std::mem::take(&mut self.out)
     }
 
-    pub(super) fn reply(&mut self, request: u64, answer: Res<Said>) {
-        self.out.push(Out::Reply(request, answer));
+    pub(super) fn reply(&mut self, request: u64, answer: Res<Replied>) {
+        self.out.push(Output::Reply(request, answer));
     }
 
-    pub(super) fn answer(&mut self, before: u64, request: u64, answer: Res<Said>) {
+    pub(super) fn answer(&mut self, before: u64, request: u64, answer: Res<Replied>) {
         if self.next_event > before {
             self.held.push((self.next_event, request, answer));
         } else {
@@ -97,34 +103,39 @@ impl Reference {
         }
     }
 
-    pub(super) fn described(&self, ask: &Ask) -> Option<(&'static str, String, Option<Vec<u8>>)> {
-        Some(match ask {
-            Ask::Mkdir { dir, name } => ("mkdir", join(dir, name), None),
-            Ask::Rmdir { dir, name } => ("rmdir", join(dir, name), None),
-            Ask::Unlink { dir, name } => ("unlink", join(dir, name), None),
-            Ask::Symlink { dir, name, target } => ("symlink", join(dir, name), target.path()),
-            Ask::Store { dir, attribute, value } => ("store", join(dir, attribute), Some(value.clone())),
-            Ask::Open { dir, attribute, .. } => ("open", join(dir, attribute), None),
-            Ask::Chmod { path, .. } => ("change of attributes", path.clone(), None),
-            Ask::Forbidden { dir, name, call } => (crate::call::word(*call), join(dir, name), None),
-            Ask::Ghost { .. } => return None,
+    pub(super) fn described(&self, tree_call: &TreeCall) -> Option<(&'static str, String, Option<Vec<u8>>)> {
+        Some(match tree_call {
+            TreeCall::Mkdir { dir, name } => ("mkdir", join(dir, name), None),
+            TreeCall::Rmdir { dir, name } => ("rmdir", join(dir, name), None),
+            TreeCall::Unlink { dir, name } => ("unlink", join(dir, name), None),
+            TreeCall::Symlink { dir, name, target } => ("symlink", join(dir, name), target.path()),
+            TreeCall::Store { dir, attribute, value } => ("store", join(dir, attribute), Some(value.clone())),
+            TreeCall::Open { dir, attribute, .. } => ("open", join(dir, attribute), None),
+            TreeCall::Chmod { path, .. } => ("change of attributes", path.clone(), None),
+            TreeCall::Forbidden { dir, name, call } => (crate::call::word(*call), join(dir, name), None),
+            TreeCall::ListRemoved { .. } => return None,
         })
     }
 
-    pub(super) fn ask(&mut self, now: Duration, request: u64, ask: &Ask) -> Option<Res<Said>> {
-        Some(match ask {
-            Ask::Mkdir { dir, name } => self.mkdir(dir, name),
-            Ask::Rmdir { dir, name } => match self.rmdir(request, dir, name) {
-                Ok(true) => Ok(Said::Done),
+    pub(super) fn tree_call(
+        &mut self,
+        now: Duration,
+        request: u64,
+        tree_call: &TreeCall,
+    ) -> Option<Res<Replied>> {
+        Some(match tree_call {
+            TreeCall::Mkdir { dir, name } => self.mkdir(dir, name),
+            TreeCall::Rmdir { dir, name } => match self.rmdir(request, dir, name) {
+                Ok(true) => Ok(Replied::Done),
                 Ok(false) => return None,
                 Err(errno) => Err(errno),
             },
-            Ask::Unlink { dir, name } => self.unlink(now, request, dir, name),
-            Ask::Symlink { dir, name, target } => self.symlink(now, request, dir, name, target),
-            Ask::Store { dir, attribute, value } => {
+            TreeCall::Unlink { dir, name } => self.unlink(now, request, dir, name),
+            TreeCall::Symlink { dir, name, target } => self.symlink(now, request, dir, name, target),
+            TreeCall::Store { dir, attribute, value } => {
                 let value = &value[..value.len().min(4095)];
                 match self.store(request, dir, attribute, value) {
-                    Ok(true) => Ok(Said::Stored(value.len())),
+                    Ok(true) => Ok(Replied::Stored(value.len())),
                     Ok(false) => {
                         let (dir, value) = (dir.clone(), value.to_vec());
                         self.pending.push(Pending { request, dir, attribute, value });
@@ -133,20 +144,20 @@ impl Reference {
                     Err(errno) => Err(errno),
                 }
             }
-            Ask::Open { dir, attribute, read, write } => {
+            TreeCall::Open { dir, attribute, read, write } => {
                 let declared = self.attribute(dir, attribute).map_or(0, |(_, mode, _)| *mode);
                 let mode = self.mode(&join(dir, attribute), declared);
                 let none = |bits| mode & bits == 0 || declared & bits == 0;
                 let refused = (*write && none(0o222)) || (*read && none(0o444));
-                if refused { Err(Errno::EACCES) } else { Ok(Said::Done) }
+                if refused { Err(Errno::EACCES) } else { Ok(Replied::Done) }
             }
-            Ask::Chmod { path, mode } => {
+            TreeCall::Chmod { path, mode } => {
                 self.modes.insert(path.clone(), mode & 0o7777);
-                let seen = self.snapshot().into_iter().find(|(other, ..)| other == path);
-                seen.map(|(_, seen, _)| Said::Seen(seen)).ok_or(Errno::ENOENT)
+                let attr = self.snapshot().into_iter().find(|(other, ..)| other == path);
+                attr.map(|(_, attr, _)| Replied::Attr(attr)).ok_or(Errno::ENOENT)
             }
-            Ask::Forbidden { dir, name, call } => Err(self.forbidden(dir, name, *call)),
-            Ask::Ghost { .. } => Err(Errno::ENOENT),
+            TreeCall::Forbidden { dir, name, call } => Err(self.forbidden(dir, name, *call)),
+            TreeCall::ListRemoved { .. } => Err(Errno::ENOENT),
         })
     }
 
@@ -157,7 +168,7 @@ impl Reference {
         if name == "." || name == ".." || self.exists(dir, name) { Err(Errno::EEXIST) } else { Ok(()) }
     }
 
-    pub(super) fn mkdir(&mut self, dir: &str, name: &str) -> Res<Said> {
+    pub(super) fn mkdir(&mut self, dir: &str, name: &str) -> Res<Replied> {
         self.name_free(dir, name)?;
         let path = join(dir, name);
         match self.kind(dir) {
@@ -189,7 +200,7 @@ impl Reference {
             }
             _ => return Err(Errno::EPERM),
         }
-        Ok(Said::Seen(self.dir_seen(&path)))
+        Ok(Replied::Attr(self.dir_seen(&path)))
     }
 
     /// False: it waits for a store.
@@ -233,7 +244,7 @@ impl Reference {
         dir: &str,
         name: &str,
         to: &Target,
-    ) -> Res<Said> {
+    ) -> Res<Replied> {
         self.name_free(dir, name)?;
         if self.kind(dir) != Some(Kind::UserRegion) {
             return Err(Errno::EPERM);
@@ -261,10 +272,10 @@ impl Reference {
         let path = join(dir, name);
         self.insert(&path, What::Link { target: target.clone(), since: now + WALL });
         self.event(now, request, Edge::Up, target, dir);
-        Ok(Said::Seen(self.link_seen(&path)))
+        Ok(Replied::Attr(self.link_seen(&path)))
     }
 
-    pub(super) fn unlink(&mut self, now: Duration, request: u64, dir: &str, name: &str) -> Res<Said> {
+    pub(super) fn unlink(&mut self, now: Duration, request: u64, dir: &str, name: &str) -> Res<Replied> {
         let path = join(dir, name);
         if name.len() > 255 {
             return Err(Errno::ENAMETOOLONG);
@@ -276,7 +287,7 @@ impl Reference {
             Some(What::Link { target, .. }) => {
                 self.remove(&path);
                 self.event(now, request, Edge::Down, &target, dir);
-                Ok(Said::Done)
+                Ok(Replied::Done)
             }
         }
     }
@@ -301,7 +312,7 @@ impl Reference {
         let length = value.len();
         if let Some(errno) = errno {
             let (path, value) = (join(&dir, attribute), Some(value));
-            self.out.push(Out::Refused { call: "store", path, value, errno });
+            self.out.push(Output::Refused { call: "store", path, value, errno });
         }
         let parked = self.parked.iter().position(|(parked, _)| *parked == dir);
         let parked = parked.filter(|_| !self.pending.iter().any(|pending| pending.dir == dir));
@@ -309,16 +320,16 @@ impl Reference {
         if removed.is_some() {
             self.remove(&dir);
         }
-        self.reply(request, errno.map_or(Ok(Said::Stored(length)), Err));
+        self.reply(request, errno.map_or(Ok(Replied::Stored(length)), Err));
         if let Some((_, rmdir)) = removed {
-            self.reply(rmdir, Ok(Said::Done));
+            self.reply(rmdir, Ok(Replied::Done));
         }
     }
 
     pub(super) fn cancel(&mut self, request: u64) {
         if let Some(at) = self.parked.iter().position(|(_, parked)| *parked == request) {
             let (path, _) = self.parked.remove(at);
-            self.out.push(Out::Refused { call: "rmdir", path, value: None, errno: Errno::EINTR });
+            self.out.push(Output::Refused { call: "rmdir", path, value: None, errno: Errno::EINTR });
             self.reply(request, Err(Errno::EINTR));
         }
         if self.opening.iter().any(|opening| opening.request == request) {

@@ -6,7 +6,7 @@ use uo2cb_core::Errno;
 use uo2cb_core::heartbeat::Edge;
 
 use super::{Consumer, Event, Kind, Reference, leaf};
-use crate::call::{Out, Said, Told, WALL, Wish};
+use crate::call::{Delivered, Output, Replied, Subscription, WALL};
 
 impl Reference {
     pub(super) fn event(&mut self, now: Duration, request: u64, edge: Edge, node: &str, region: &str) {
@@ -16,12 +16,12 @@ impl Reference {
         self.queue.push(Event { number, edge, num, node, region, pid: request as u32, at: now + WALL });
     }
 
-    pub(super) fn subscribe(&mut self, request: u64, consumer: u64, wish: &Wish) {
+    pub(super) fn subscribe(&mut self, request: u64, consumer: u64, subscription: &Subscription) {
         let (mut pins, mut region) = (Vec::new(), None);
         if self.stopped {
             return self.reply(request, Err(Errno::EIO));
         }
-        if let Some(name) = &wish.region {
+        if let Some(name) = &subscription.region {
             let regions = self.all(&[Kind::DiskRegion, Kind::UserRegion]);
             let Some(path) = regions.into_iter().find(|path| leaf(path) == name) else {
                 return self.reply(request, Err(Errno::ENOENT));
@@ -44,8 +44,8 @@ impl Reference {
         let up = up.map(|(region, num, node, since)| (leaf(&region).to_owned(), num, node, since)).collect();
         let (order, from) = (self.next_order, self.next_event);
         self.next_order += 1;
-        self.consumers.push(Consumer { id: consumer, order, wish: wish.clone(), from, pins });
-        self.reply(request, Ok(Said::Subscribed(up)));
+        self.consumers.push(Consumer { id: consumer, order, subscription: subscription.clone(), from, pins });
+        self.reply(request, Ok(Replied::Subscribed(up)));
     }
 
     /// A consumer of this region is one of all regions.
@@ -79,11 +79,11 @@ impl Reference {
                     break;
                 }
                 self.unsubscribe(consumer);
-                self.out.push(Out::Expelled(consumer));
+                self.out.push(Output::Expelled(consumer));
                 continue;
             }
             let wants = |consumer: &&Consumer| {
-                let Wish { region, edge, .. } = &consumer.wish;
+                let Subscription { region, edge, .. } = &consumer.subscription;
                 consumer.from <= event.number
                     && edge.is_none_or(|edge| edge == event.edge)
                     && region.as_ref().is_none_or(|region| region == leaf(&event.region))
@@ -93,18 +93,18 @@ impl Reference {
                 .consumers
                 .iter()
                 .filter(wants)
-                .min_by_key(|consumer| (consumer.wish.priority, consumer.order));
+                .min_by_key(|consumer| (consumer.subscription.priority, consumer.order));
             let Some(next) = next else {
                 self.queue.remove(0);
                 self.told.clear();
                 continue;
             };
             let consumer = next.id;
-            self.running = Some((consumer, next.wish.patience.map(|patience| now + patience)));
+            self.running = Some((consumer, next.subscription.patience.map(|patience| now + patience)));
             self.told.push(consumer);
             let Event { number, edge, num, node, region, pid, at } = event;
-            let told = Told { number, edge, num, node, region: leaf(&region).to_owned(), pid, at };
-            self.out.push(Out::Deliver(consumer, told));
+            let delivered = Delivered { number, edge, num, node, region: leaf(&region).to_owned(), pid, at };
+            self.out.push(Output::Deliver(consumer, delivered));
         }
         let delivered = self.queue.first().map_or(self.next_event, |event| event.number);
         while self.held.first().is_some_and(|(until, ..)| *until <= delivered) {
@@ -130,6 +130,6 @@ impl Reference {
         for request in requests {
             self.finish(request, Some(Errno::EIO));
         }
-        self.out.push(Out::Stopped);
+        self.out.push(Output::Stopped);
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Entry, Kind, Pending, Reference, What, join, leaf, parent};
-use crate::call::Seen;
+use crate::call::Attr;
 
 impl Reference {
     pub(crate) fn kind(&self, path: &str) -> Option<Kind> {
@@ -107,23 +107,23 @@ impl Reference {
         self.text(dir, name).trim().parse().unwrap_or(0)
     }
 
-    pub(super) fn dir_seen(&self, path: &str) -> Seen {
+    pub(super) fn dir_seen(&self, path: &str) -> Attr {
         let dirs = self.children(path).iter().filter(|(_, entry)| matches!(entry.what, What::Dir(_))).count();
-        Seen { kind: 'd', mode: self.mode(path, 0o755), nlink: 2 + dirs as u32, size: 0 }
+        Attr { kind: 'd', mode: self.mode(path, 0o755), nlink: 2 + dirs as u32, size: 0 }
     }
 
-    pub(super) fn link_seen(&self, path: &str) -> Seen {
-        Seen { kind: 'l', mode: self.mode(path, 0o777), nlink: 1, size: 0 }
+    pub(super) fn link_seen(&self, path: &str) -> Attr {
+        Attr { kind: 'l', mode: self.mode(path, 0o777), nlink: 1, size: 0 }
     }
 
     /// The whole tree: each entry with what stat shows and its text, in the order of listing.
-    pub(crate) fn snapshot(&self) -> Vec<(String, Seen, Option<String>)> {
+    pub(crate) fn snapshot(&self) -> Vec<(String, Attr, Option<String>)> {
         let mut all = vec![(String::new(), self.dir_seen(""), None)];
         self.walk("", &mut all);
         all
     }
 
-    pub(super) fn walk(&self, dir: &str, all: &mut Vec<(String, Seen, Option<String>)>) {
+    pub(super) fn walk(&self, dir: &str, all: &mut Vec<(String, Attr, Option<String>)>) {
         for (path, entry) in self.children(dir) {
             match &entry.what {
                 What::Dir(_) => {
@@ -139,8 +139,8 @@ impl Reference {
         for (name, mode, _) in self.kind(dir).map_or(&[][..], Kind::attributes).iter().rev() {
             let path = join(dir, name);
             let mode = self.mode(&path, *mode);
-            let seen = Seen { kind: 'f', mode, nlink: 1, size: 4096 };
-            all.push((path, seen, Some(self.text(dir, name))));
+            let attr = Attr { kind: 'f', mode, nlink: 1, size: 4096 };
+            all.push((path, attr, Some(self.text(dir, name))));
         }
     }
 

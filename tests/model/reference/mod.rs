@@ -1,4 +1,4 @@
-//! What the tree should be, as naively as it can be said: a map from path to entry, everything else computed
+//! What the tree should be, in the simplest terms: a map from path to entry, everything else computed
 //! anew at each question. Calls come with paths; outcomes are compared with the engine's, in order.
 
 mod attributes;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use uo2cb_core::Errno;
 use uo2cb_core::heartbeat::Edge;
 
-use crate::call::{Out, Said, Wish};
+use crate::call::{Output, Replied, Subscription};
 
 /// What a directory is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -92,7 +92,7 @@ struct Event {
 struct Consumer {
     id: u64,
     order: u64,
-    wish: Wish,
+    subscription: Subscription,
     /// First event that it may get.
     from: u64,
     pins: Vec<String>,
@@ -135,11 +135,11 @@ pub(crate) struct Reference {
     next_event: u64,
     consumers: Vec<Consumer>,
     next_order: u64,
-    /// Who has been told of the first event of the queue.
+    /// Consumers that have been told of the first event of the queue.
     told: Vec<u64>,
     running: Option<(u64, Option<Duration>)>,
-    held: Vec<(u64, u64, Result<Said, Errno>)>,
-    out: Vec<Out>,
+    held: Vec<(u64, u64, Result<Replied, Errno>)>,
+    out: Vec<Output>,
     stopped: bool,
 }
 

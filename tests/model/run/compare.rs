@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use uo2cb_core::tree::{Answer, Object, Op as TreeOp};
 use uo2cb_core::{Action, Caller, Input, Instant, ItemId, Reply, RequestId, View};
 
-use super::{Difference, Run, seen, text};
-use crate::call::Seen;
+use super::{Difference, Run, attr_of, text};
+use crate::call::Attr;
 use crate::reference::{Kind, join, leaf};
 
 impl Run {
@@ -22,7 +22,7 @@ impl Run {
 
     /// The tree as listed and read through the engine, and the id of every path.
     #[allow(clippy::type_complexity)]
-    pub(super) fn listing(&mut self) -> (Vec<(String, Seen, Option<String>)>, BTreeMap<String, Object>) {
+    pub(super) fn listing(&mut self) -> (Vec<(String, Attr, Option<String>)>, BTreeMap<String, Object>) {
         let root = self.stat(Object::Dir(ItemId::ROOT));
         let mut all = vec![(String::new(), root, None)];
         let mut objects = BTreeMap::from([(String::new(), Object::Dir(ItemId::ROOT))]);
@@ -30,9 +30,9 @@ impl Run {
         (all, objects)
     }
 
-    fn stat(&mut self, object: Object) -> Seen {
+    fn stat(&mut self, object: Object) -> Attr {
         match self.look(View::Config, TreeOp::Stat(object)) {
-            Answer::Attr(attr) => seen(&attr),
+            Answer::Attr(attr) => attr_of(&attr),
             other => panic!("{other:?}"),
         }
     }
@@ -41,7 +41,7 @@ impl Run {
         &mut self,
         dir: &str,
         id: ItemId,
-        all: &mut Vec<(String, Seen, Option<String>)>,
+        all: &mut Vec<(String, Attr, Option<String>)>,
         objects: &mut BTreeMap<String, Object>,
     ) {
         let Answer::Entries(entries) = self.look(View::Config, TreeOp::List(id)) else {
@@ -49,7 +49,7 @@ impl Run {
         };
         for entry in entries {
             let path = join(dir, &text(&entry.name));
-            let seen = self.stat(entry.object);
+            let attr = self.stat(entry.object);
             objects.insert(path.clone(), entry.object);
             let op = match entry.object {
                 Object::Dir(_) => None,
@@ -60,7 +60,7 @@ impl Run {
                 Answer::Text(body) => text(&body),
                 other => panic!("{other:?}"),
             });
-            all.push((path.clone(), seen, body));
+            all.push((path.clone(), attr, body));
             if let Object::Dir(id) = entry.object {
                 self.list(&path, id, all, objects);
             }

@@ -5,8 +5,8 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use uo2cb_tests::generate;
-use uo2cb_tests::judge::{self, Tree};
 use uo2cb_tests::list::List;
+use uo2cb_tests::oracle::{self, Tree};
 
 fn main() -> ExitCode {
     match print() {
@@ -34,7 +34,7 @@ fn print() -> Result<(), Box<dyn Error>> {
             List { text: std::fs::read_to_string(&arg)?, name: arg }
         });
     }
-    for (list, answers) in lists.iter().zip(judge::ask(tree, &lists)?) {
+    for (list, answers) in lists.iter().zip(oracle::ask(tree, &lists)?) {
         println!("# {}", list.name);
         for ((_, operation), answer) in list.operations().zip(answers) {
             println!("{operation:60} {answer}");

@@ -6,8 +6,8 @@ use std::io::Write as _;
 /// Names the file that `tests/run` prints at its end.
 const LIST: &str = "UO2CB_NOT_RUN";
 
-/// Reports that `what` was not tested here, and why: on standard error, which cargo hides for a test that passes, and as
-/// a line of the file that the variable `UO2CB_NOT_RUN` names.
+/// Reports that `what` was not tested here, and why: on standard error, which cargo hides for a test that passes, and
+/// as a line of the file that the variable `UO2CB_NOT_RUN` names.
 ///
 /// # Panics
 /// That file cannot be written to.

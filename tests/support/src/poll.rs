@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// For how long a condition is waited for: long enough for a machine that is busy with other work, as a test that passes
+/// For how long a condition is waited for: long enough for a machine that is busy with other work. A test that passes
 /// never waits that long.
 pub const LIMIT: Duration = Duration::from_secs(60);
 /// Time between two looks.

@@ -1,4 +1,4 @@
-//! Processes that hammer a mount, read and checked from here.
+//! Processes that stress a mount, read and checked from here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
@@ -8,19 +8,19 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use uo2cb_tests::hammer::is_below;
 use uo2cb_tests::poll::LIMIT;
 use uo2cb_tests::rng::Rng;
+use uo2cb_tests::stress::is_below;
 
 use crate::events::{Member, Watcher};
 
-/// How long one call may take.
-const CALL: Duration = Duration::from_secs(3);
+/// How long one call may take: generous, as the machine may be busy.
+const CALL: Duration = Duration::from_secs(20);
 
 /// How a process ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum End {
-    /// Told that the server is gone.
+    /// A call failed as the server is gone.
     Gone(Errno),
     /// Asked to.
     Asked,
@@ -29,11 +29,11 @@ pub(crate) enum End {
 struct Worker {
     child: Child,
     input: Option<ChildStdin>,
-    /// Its names, and the one that a call was about to change.
+    /// Its names that exist, and the one that a call was about to change.
     have: BTreeSet<String>,
     cut: Option<String>,
-    heard: Instant,
-    /// Calls of those before it, and of itself.
+    last_line: Instant,
+    /// Calls of the processes that it replaces, and of itself.
     before: u64,
     calls: u64,
     killed: bool,
@@ -49,14 +49,14 @@ impl Drop for Worker {
 
 type Line = (usize, Option<String>);
 
-/// All of them.
-pub(crate) struct Crowd {
+/// All processes.
+pub(crate) struct Workers {
     root: PathBuf,
     rng: Rng,
     workers: Vec<Worker>,
     lines: Receiver<Line>,
     sender: Sender<Line>,
-    /// How often a link was made and removed, as far as its maker has told.
+    /// How often each link was made and removed, as far as the processes have reported.
     made: BTreeMap<Member, u64>,
     removed: BTreeMap<Member, u64>,
     pub(crate) kills: u64,
@@ -65,10 +65,10 @@ pub(crate) struct Crowd {
     pub(crate) slowest: Duration,
 }
 
-impl Crowd {
+impl Workers {
     pub(crate) fn start(root: PathBuf, count: usize, seed: u64) -> Self {
         let (sender, lines) = channel();
-        let mut crowd = Self {
+        let mut workers = Self {
             root,
             rng: Rng::new(seed),
             workers: Vec::new(),
@@ -81,14 +81,14 @@ impl Crowd {
             slowest: Duration::ZERO,
         };
         for number in 0..count {
-            let worker = crowd.spawn(number, BTreeSet::new(), None, 0);
-            crowd.workers.push(worker);
+            let worker = workers.spawn(number, BTreeSet::new(), None, 0);
+            workers.workers.push(worker);
         }
-        crowd
+        workers
     }
 
     fn spawn(&mut self, number: usize, have: BTreeSet<String>, cut: Option<String>, before: u64) -> Worker {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_hammer"))
+        let mut child = Command::new(env!("CARGO_BIN_EXE_stress"))
             .arg(&self.root)
             .args([number.to_string(), self.rng.number().to_string()])
             .stdin(Stdio::piped())
@@ -107,8 +107,18 @@ impl Crowd {
             }
             let _ = sender.send((number, None));
         });
-        let heard = Instant::now();
-        Worker { child, input: Some(input), have, cut, heard, before, calls: 0, killed: false, ended: None }
+        let last_line = Instant::now();
+        Worker {
+            child,
+            input: Some(input),
+            have,
+            cut,
+            last_line,
+            before,
+            calls: 0,
+            killed: false,
+            ended: None,
+        }
     }
 
     pub(crate) fn calls(&self) -> u64 {
@@ -123,7 +133,7 @@ impl Crowd {
         self.workers.iter().map(|worker| worker.ended.clone()).collect()
     }
 
-    /// Lets them work; now and then one is killed, and another takes its place.
+    /// Lets them work; now and then one is killed and replaced.
     pub(crate) fn work(&mut self, time: Duration, watcher: &Watcher) {
         let end = Instant::now() + time;
         let mut kill = Instant::now();
@@ -139,7 +149,7 @@ impl Crowd {
 
     /// Asks all to end; returns when they have.
     pub(crate) fn end(&mut self, watcher: &Watcher) {
-        // Those killed last still have to be replaced, so that what they left is looked at.
+        // Those killed last still have to be replaced, so that what they left is checked.
         let deadline = Instant::now() + LIMIT;
         while self.workers.iter().any(|worker| worker.killed) {
             assert!(Instant::now() < deadline, "a killed process does not end");
@@ -167,7 +177,7 @@ impl Crowd {
         }
     }
 
-    /// Takes what they say until a moment.
+    /// Takes their lines until a moment.
     fn listen(&mut self, end: Instant, watcher: Option<&Watcher>) {
         loop {
             let left = end.saturating_duration_since(Instant::now());
@@ -182,14 +192,14 @@ impl Crowd {
             }
         }
         for (number, worker) in self.workers.iter().enumerate() {
-            let silent = worker.heard.elapsed();
+            let silent = worker.last_line.elapsed();
             assert!(worker.ended.is_some() || silent < LIMIT, "process {number} hangs: {:?}", worker.cut);
         }
     }
 
     fn line(&mut self, number: usize, line: &str, watcher: Option<&Watcher>) {
         let worker = &mut self.workers[number];
-        worker.heard = Instant::now();
+        worker.last_line = Instant::now();
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         match word {
             ">" => worker.cut = Some(rest.to_owned()),
@@ -252,7 +262,7 @@ impl Crowd {
             self.workers[number] = self.spawn(number, have, cut, before);
             return;
         }
-        assert!(worker.ended.is_some(), "process {number} ended without a word");
+        assert!(worker.ended.is_some(), "process {number} ended without a last line");
         if worker.killed {
             worker.killed = false;
         }

@@ -7,7 +7,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::names::{self, NODES, REGIONS, SHARED, SHARED_NODE};
-use super::{Hammer, Step, Stop, is_of, say};
+use super::{Process, Step, Stop, is_of, say};
 
 /// What became of a name of its own.
 enum Became {
@@ -16,7 +16,7 @@ enum Became {
     Same,
 }
 
-impl Hammer {
+impl Process {
     /// One call, or a few that belong together.
     pub(super) fn step(&mut self) -> Step {
         let node = names::node(self.number, self.rng.below(NODES));

@@ -1,48 +1,48 @@
-//! Eight processes, killed at random, and at the end everybody agrees about what there is.
+//! Eight processes, killed at random; at the end the tree, the events and the status agree.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use uo2cb_tests::hammer::{SHARED, SHARED_NODE};
+use uo2cb_tests::stress::{SHARED, SHARED_NODE};
 
-use crate::crowd::{Crowd, End};
 use crate::events::{Member, Watcher};
+use crate::workers::{End, Workers};
 use crate::world::{World, can_mount};
 
-/// How long, in seconds: `UO2CB_HAMMER_SECONDS`, or this.
+/// How long, in seconds: `UO2CB_STRESS_SECONDS`, or this.
 const SECONDS: u64 = 60;
 const PROCESSES: usize = 8;
 
 #[test]
-fn many_processes_and_everybody_agrees() {
+fn tree_events_and_status_agree_after_many_processes() {
     if !can_mount() {
         return;
     }
-    let wish = std::env::var("UO2CB_HAMMER_SECONDS").ok().and_then(|text| text.parse().ok());
-    let time = Duration::from_secs(wish.unwrap_or(SECONDS));
-    let seed = std::env::var("UO2CB_HAMMER_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    let seconds = std::env::var("UO2CB_STRESS_SECONDS").ok().and_then(|text| text.parse().ok());
+    let time = Duration::from_secs(seconds.unwrap_or(SECONDS));
+    let seed = std::env::var("UO2CB_STRESS_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
     let world = World::new();
     let watcher = Watcher::start(world.client());
-    let mut crowd = Crowd::start(world.root(), PROCESSES, seed);
-    // Buffers fill and caches grow at first.
-    crowd.work(time / 4, &watcher);
+    let mut workers = Workers::start(world.root(), PROCESSES, seed);
+    // At first buffers and caches grow.
+    workers.work(time / 4, &watcher);
     let start = world.memory();
-    crowd.work(time - time / 4, &watcher);
+    workers.work(time - time / 4, &watcher);
     let end = world.memory();
-    crowd.end(&watcher);
-    assert_eq!(crowd.ends(), vec![Some(End::Asked); PROCESSES]);
+    workers.end(&watcher);
+    assert_eq!(workers.ends(), vec![Some(End::Asked); PROCESSES]);
     watcher.check();
 
     let mut tree = BTreeSet::new();
     walk(&world.root(), &world.root(), &mut tree);
     let links: BTreeSet<Member> = tree.iter().filter_map(|name| link(name)).collect();
-    let mut expected = crowd.names();
+    let mut expected = workers.names();
     expected
         .extend(["cluster", "cluster/c", "cluster/c/node", "cluster/c/heartbeat", SHARED].map(str::to_owned));
     expected.extend([SHARED_NODE.to_owned(), format!("{SHARED_NODE}#")]);
-    // Whether this one is there, only the events know.
+    // Shared by all: only the events tell whether it exists.
     let common = format!("{SHARED}/s1");
     if tree.contains(&common) {
         expected.insert(common);
@@ -62,11 +62,11 @@ fn many_processes_and_everybody_agrees() {
     assert_eq!(status["waiting"], 0, "calls without an answer");
     println!(
         "{} calls, {} events, {} kills ({} in a call), slowest call {:?}, memory {start} to {end} KiB",
-        crowd.calls(),
+        workers.calls(),
         told.events,
-        crowd.kills,
-        crowd.cuts,
-        crowd.slowest
+        workers.kills,
+        workers.cuts,
+        workers.slowest
     );
     assert!(end < start + 8 * 1024, "the daemon grew from {start} to {end} KiB");
 }

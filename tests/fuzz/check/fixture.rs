@@ -12,30 +12,30 @@ use uo2cb_core::{
 /// Seconds since 1970 when the clock starts.
 const EPOCH: u64 = 1_000_000;
 
-pub struct Rig {
+pub struct Fixture {
     pub engine: Engine,
     pub time: Duration,
-    /// What the engine wants and nobody has done yet.
-    pub wanted: VecDeque<Action>,
+    /// Actions that have not been performed yet.
+    pub actions: VecDeque<Action>,
     requests: u64,
 }
 
-impl Rig {
+impl Fixture {
     /// A cluster with nodes n0 to n`nodes`, of which the first is local, and regions A, B ... of `blocks` slots.
     pub fn new(nodes: u8, regions: &[&str], blocks: u32, dead_threshold: u32) -> Self {
         let now = Now { mono: Instant::at(Duration::ZERO), unix: Duration::from_secs(EPOCH) };
         let engine = Engine::new(&Config::default(), now);
-        let mut rig = Self { engine, time: Duration::ZERO, wanted: VecDeque::new(), requests: 0 };
-        rig.mkdir("cluster/c");
+        let mut fixture = Self { engine, time: Duration::ZERO, actions: VecDeque::new(), requests: 0 };
+        fixture.mkdir("cluster/c");
         for num in 0..nodes {
             let dir = format!("cluster/c/node/n{num}");
-            rig.mkdir(&dir);
-            rig.write(&format!("{dir}/ipv4_port"), "7777");
-            rig.write(&format!("{dir}/ipv4_address"), &format!("10.0.0.{num}"));
-            rig.write(&format!("{dir}/num"), &num.to_string());
+            fixture.mkdir(&dir);
+            fixture.write(&format!("{dir}/ipv4_port"), "7777");
+            fixture.write(&format!("{dir}/ipv4_address"), &format!("10.0.0.{num}"));
+            fixture.write(&format!("{dir}/num"), &num.to_string());
         }
-        rig.write("cluster/c/node/n0/local", "1");
-        rig.write("cluster/c/heartbeat/dead_threshold", &dead_threshold.to_string());
+        fixture.write("cluster/c/node/n0/local", "1");
+        fixture.write("cluster/c/heartbeat/dead_threshold", &dead_threshold.to_string());
         let subscribe = Subscribe {
             request: RequestId(u64::MAX),
             consumer: ConsumerId(1),
@@ -44,16 +44,16 @@ impl Rig {
             priority: 0,
             patience: None,
         };
-        rig.input(Input::Subscribe(subscribe));
+        fixture.input(Input::Subscribe(subscribe));
         for region in regions {
             let dir = format!("cluster/c/heartbeat/{region}");
-            rig.mkdir(&dir);
-            rig.write(&format!("{dir}/block_bytes"), "512");
-            rig.write(&format!("{dir}/start_block"), "1");
-            rig.write(&format!("{dir}/blocks"), &blocks.to_string());
+            fixture.mkdir(&dir);
+            fixture.write(&format!("{dir}/block_bytes"), "512");
+            fixture.write(&format!("{dir}/start_block"), "1");
+            fixture.write(&format!("{dir}/blocks"), &blocks.to_string());
         }
-        rig.wanted.clear();
-        rig
+        fixture.actions.clear();
+        fixture
     }
 
     pub fn now(&self) -> Now {
@@ -69,7 +69,7 @@ impl Rig {
         self.drain();
     }
 
-    /// Lets time go on, and calls the engine when it wants to be called.
+    /// Advances time, and calls the engine for its timers.
     pub fn wait(&mut self, wait: Duration) {
         self.time += wait;
         self.engine.handle_timeout(self.now());
@@ -83,7 +83,7 @@ impl Rig {
                 self.engine.handle(self.now(), Input::Listening { request, result: Ok(()) });
                 continue;
             }
-            self.wanted.push_back(action);
+            self.actions.push_back(action);
         }
     }
 
@@ -126,7 +126,7 @@ impl Rig {
     }
 }
 
-/// What is behind a descriptor.
+/// An opened disk.
 pub fn info(generation: u64) -> DiskInfo {
     DiskInfo { name: "vda".into(), sector_bytes: 512, regular_file: false, generation, pid: 7 }
 }

@@ -1,13 +1,13 @@
-//! A process that makes and removes names of its own in a mounted tree, at random, and knows what must come of each
-//! call; a few names it shares with others of its kind.
+//! A process that makes and removes names of its own in a mounted tree, at random, and checks the result of each call.
+//! A few names it shares with other such processes.
 //!
-//! It tells what it does, a line each: `> NAME` before a call that may change a name of its own, then `+ NAME` (it is
-//! there now), `- NAME` (gone) or `.` (as before). So whoever reads this knows the state after each call, and which
-//! name a killed process was about to change. A process in its place is told: on standard input come lines
-//! `have NAME` and at most one `cut NAME`, then `go`. It looks whether that is what is there.
+//! It reports what it does in lines: `> NAME` before a call that may change a name of its own, then `+ NAME` (it
+//! exists now), `- NAME` (removed) or `.` (as before). So its reader knows the state after each call, and which name a
+//! killed process was about to change. Its successor reads that from standard input, as lines `have NAME` and at most
+//! one `cut NAME`, then `go`, and compares it with the tree.
 //!
-//! Other lines: `looked N` (calls so far), `gone ERRNO` (the server is, and so is this process), `wrong TEXT`,
-//! and at the end of standard input `end CALLS SLOWEST-MICROSECONDS`.
+//! Other lines: `looked N` (calls so far), `gone ERRNO` (the server is gone, and this process ends), `wrong TEXT`, and
+//! at the end of standard input `end CALLS SLOWEST-MICROSECONDS`.
 
 mod calls;
 mod names;
@@ -30,18 +30,18 @@ pub use self::names::{SHARED, SHARED_NODE, is_below, is_of};
 pub(crate) enum Stop {
     /// The server is gone.
     Gone(Errno),
-    /// Something is not as it must be.
+    /// A call had a wrong result.
     Wrong(String),
 }
 
 type Step<T = ()> = Result<T, Stop>;
 
 /// One process.
-pub(crate) struct Hammer {
+pub(crate) struct Process {
     root: PathBuf,
     number: u32,
     rng: Rng,
-    /// Own names that are there; `NODE#` stands for a node's number.
+    /// Own names that exist; `NODE#` stands for a node's number.
     have: BTreeSet<String>,
     calls: u64,
     slowest: Duration,
@@ -52,13 +52,13 @@ pub fn main(mut args: impl Iterator<Item = String>) -> ExitCode {
     let mut word = || args.next().unwrap_or_default();
     let (root, number, seed) = (PathBuf::from(word()), word().parse(), word().parse());
     let (Ok(number), Ok(seed)) = (number, seed) else {
-        eprintln!("usage: hammer ROOT NUMBER SEED");
+        eprintln!("usage: stress ROOT NUMBER SEED");
         return ExitCode::from(2);
     };
     let have = BTreeSet::new();
-    let mut hammer = Hammer { root, number, rng: Rng::new(seed), have, calls: 0, slowest: Duration::ZERO };
-    match hammer.run() {
-        Ok(()) => say(&format!("end {} {}", hammer.calls, hammer.slowest.as_micros())),
+    let mut process = Process { root, number, rng: Rng::new(seed), have, calls: 0, slowest: Duration::ZERO };
+    match process.run() {
+        Ok(()) => say(&format!("end {} {}", process.calls, process.slowest.as_micros())),
         Err(Stop::Gone(errno)) => say(&format!("gone {}", errno.raw_os_error())),
         Err(Stop::Wrong(text)) => {
             say(&format!("wrong {text}"));
@@ -68,16 +68,16 @@ pub fn main(mut args: impl Iterator<Item = String>) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// One line in one piece: a killed process leaves no half of it.
+/// Writes a line at once: a killed process leaves no part of it.
 fn say(line: &str) {
     let done = std::io::stdout().lock().write_all(format!("{line}\n").as_bytes());
     if done.is_err() {
-        // Nobody listens any more.
+        // The reader is gone.
         std::process::exit(1);
     }
 }
 
-impl Hammer {
+impl Process {
     fn run(&mut self) -> Step {
         self.settle()?;
         let ended = Arc::new(AtomicBool::new(false));
@@ -95,7 +95,7 @@ impl Hammer {
         Ok(())
     }
 
-    /// Compares what one before it left with what is there.
+    /// Compares the tree with what its predecessor reported.
     fn settle(&mut self) -> Step {
         let (mut told, mut cut) = (BTreeSet::new(), None);
         for line in std::io::stdin().lock().lines() {
@@ -132,7 +132,7 @@ impl Hammer {
         self.calls += 1;
         match result {
             Err(errno @ (Errno::NOTCONN | Errno::CONNABORTED)) => Err(Stop::Gone(errno)),
-            // The mount is gone altogether.
+            // Nothing is mounted any more.
             Err(errno @ Errno::NOENT) if !self.root.join("cluster").exists() => Err(Stop::Gone(errno)),
             other => Ok(other),
         }

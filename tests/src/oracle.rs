@@ -1,4 +1,4 @@
-//! Running lists in a guest: the kernel as judge.
+//! Running lists in a guest: the kernel as the test oracle.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub enum Tree {
 }
 
 impl Tree {
-    /// In reports.
+    /// Its name in reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::O2cb => "o2cb",

@@ -1,4 +1,4 @@
-//! One image, a daemon of ours, a guest, and the network between the two.
+//! What a scenario has: one image, a daemon of ours, a guest, and the network between the two.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,23 +10,23 @@ use tempfile::TempDir;
 use uo2cb_tests::guest::Error;
 
 use crate::cluster::Cluster;
-use crate::events::{Event, LOOK, SOME_BEATS, Side};
+use crate::events::{Event, POLL_INTERVAL, Side, WAIT_LIMIT};
 use crate::figures::{BEAT, Figures, LATE};
 use crate::network;
 use crate::ours::{self, Ours};
 use crate::peer::Peer;
 
-pub(crate) struct World {
+pub(crate) struct Setup {
     pub(crate) cluster: Cluster,
     pub(crate) image: PathBuf,
     uo2cb: PathBuf,
     pub(crate) figures: Figures,
-    told: Arc<Mutex<Vec<Event>>>,
+    events: Arc<Mutex<Vec<Event>>>,
     folder: TempDir,
     good: bool,
 }
 
-impl Drop for World {
+impl Drop for Setup {
     fn drop(&mut self) {
         if !self.good {
             println!("{}", self.log());
@@ -34,8 +34,8 @@ impl Drop for World {
     }
 }
 
-impl World {
-    /// Takes this thread into a network of its own.
+impl Setup {
+    /// Moves this thread into a network of its own.
     pub(crate) fn new(name: &str, uo2cb: &Path, cluster: Cluster) -> Result<Self, Error> {
         network::enter()?;
         // Not in /tmp: that may be in memory, where there is no direct I/O.
@@ -48,21 +48,21 @@ impl World {
             uo2cb: uo2cb.to_owned(),
             image,
             figures: Figures::new(name),
-            told: Arc::default(),
+            events: Arc::default(),
             folder,
             good: false,
         })
     }
 
     pub(crate) fn start_ours(&self, dead_threshold: u32) -> Result<Ours, Error> {
-        Ours::start(&self.uo2cb, self.folder.path(), self.cluster, dead_threshold, &self.told)
+        Ours::start(&self.uo2cb, self.folder.path(), self.cluster, dead_threshold, &self.events)
     }
 
     pub(crate) fn boot(&self, dead_threshold: u32) -> Result<Peer, Error> {
         Peer::boot(&self.image, self.cluster, dead_threshold)
     }
 
-    /// A slot as `uo2cb dump` tells it.
+    /// A slot as `uo2cb dump` decodes it.
     pub(crate) fn slot(&self, node: u8) -> Result<Value, Error> {
         let slot = ours::dump(&self.uo2cb, &self.image)?.into_iter().find(|slot| slot["slot"] == node);
         Ok(slot.ok_or_else(|| format!("slot {node} was never written"))?)
@@ -85,18 +85,18 @@ impl World {
                 ("R/num", "0\n"),
                 ("R/pinned", "0\n"),
             ] {
-                self.figures.same(&format!("{name}: {file}"), &side.debug(file)?, expected);
+                self.figures.equal(&format!("{name}: {file}"), &side.debug(file)?, expected);
             }
             let elapsed = side.debug("R/elapsed_time_in_ms")?;
             let beats = elapsed.trim().parse::<f64>().is_ok_and(|elapsed| elapsed < (BEAT + LATE) * 1000.0);
-            self.figures.so(&format!("{name}: the last good beat was {} ms ago", elapsed.trim()), beats);
+            self.figures.check(&format!("{name}: the last good beat was {} ms ago", elapsed.trim()), beats);
         }
         Ok(())
     }
 
     /// What `uo2cb dump` decodes is what the kernel decoded from the same block: see its line `Slot N gen G ...`.
     pub(crate) fn dump_is_what_the_kernel_reads(&mut self, peer: &mut Peer) -> Result<(), Error> {
-        let until = Instant::now() + SOME_BEATS;
+        let until = Instant::now() + WAIT_LIMIT;
         for node in [self.cluster.ours, self.cluster.theirs] {
             loop {
                 let slot = self.slot(node)?;
@@ -108,14 +108,14 @@ impl World {
                 let mut seen = false;
                 while !seen && Instant::now() < read {
                     seen = peer.log()?.iter().any(|line| line.text.contains(&expected));
-                    std::thread::sleep(if seen { Duration::ZERO } else { LOOK });
+                    std::thread::sleep(if seen { Duration::ZERO } else { POLL_INTERVAL });
                 }
                 if seen {
-                    self.figures.say(&format!("dump and the kernel agree: {}", expected.trim()));
+                    self.figures.note(&format!("dump and the kernel agree: {}", expected.trim()));
                     break;
                 }
                 if Instant::now() > until {
-                    self.figures.so(&format!("the kernel reads what dump does: {expected}"), false);
+                    self.figures.check(&format!("the kernel reads what dump does: {expected}"), false);
                     break;
                 }
             }
@@ -123,11 +123,11 @@ impl World {
         Ok(())
     }
 
-    /// Has `node` gone just these ways, as our daemons told it and as the kernel did?
+    /// Checks all edges of `node`, as our daemons reported them and as the kernel did.
     pub(crate) fn histories(&mut self, node: u8, peer: &[Event], ours: &str, kernel: &str) {
-        let told = self.told.lock().map(|told| ways(&told, node)).unwrap_or_default();
-        self.figures.same(&format!("node {node}, as ours told it"), &told, ours);
-        self.figures.same(&format!("node {node}, as the kernel told it"), &ways(peer, node), kernel);
+        let told = self.events.lock().map(|told| edges(&told, node)).unwrap_or_default();
+        self.figures.equal(&format!("node {node}, as ours reported it"), &told, ours);
+        self.figures.equal(&format!("node {node}, as the kernel reported it"), &edges(peer, node), kernel);
     }
 
     /// What our daemons have logged.
@@ -135,7 +135,7 @@ impl World {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
-    /// What was wrong.
+    /// Returns what was wrong.
     pub(crate) fn conclude(mut self) -> Vec<String> {
         let wrong = self.figures.wrong().to_vec();
         self.good = wrong.is_empty();
@@ -143,12 +143,12 @@ impl World {
     }
 }
 
-fn ways(events: &[Event], node: u8) -> String {
+fn edges(events: &[Event], node: u8) -> String {
     let events = events.iter().filter(|event| event.node == node);
     events.map(|event| if event.up { "up" } else { "down" }).collect::<Vec<_>>().join(" ")
 }
 
-/// A text of a slot.
+/// A text field of a slot.
 pub(crate) fn word(slot: &Value, key: &str) -> String {
     slot[key].as_str().unwrap_or_default().to_owned()
 }
