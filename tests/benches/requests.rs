@@ -1,36 +1,54 @@
-//! What a call on our mount costs, beside a file system that does nothing and lets the kernel cache the same.
+//! What a call on our mount costs, beside file systems that do nothing and let the kernel cache the same.
 //!
-//! Both are mounted by this process, and the calls are made by a child process; all threads share one processor:
-//! across two a benchmark measures the scheduler. The calls take turns in short rounds, so that whatever else the
-//! machine does hits both alike. What is compared is the lower quartile of the rounds: interruptions only ever add
-//! time, so the quickest rounds are the undisturbed ones; the minimum itself would be one lucky round.
+//! Measured is the daemon as users run it: the release program, a process of its own, with its log on. Beside it stand
+//! a file system in C on libfuse3 and one in Rust on fuser, each a process of its own; the calls are made by a further
+//! process. All of them share one processor: across two a benchmark measures the scheduler.
 //!
-//! The number of requests is exact, so too many of them are a failure. Times are not: they are only marked.
+//! Servers take turns in short rounds, so that whatever else the machine does hits all alike. Of the rounds of one turn
+//! the lower quartile counts: interruptions only ever add time, so the quickest rounds are the undisturbed ones; the
+//! minimum itself would be one lucky round. Ratios are taken in each turn; what is shown is their median and range.
+//!
+//! The number of requests is exact, so more of them than libfuse3 gets are a failure. Times are not: they are only
+//! marked.
 
+#[path = "support/calls.rs"]
+mod calls;
 #[path = "support/client.rs"]
 mod client;
 #[path = "support/nothing.rs"]
 mod nothing;
+#[path = "support/servers.rs"]
+mod servers;
 
 use std::error::Error;
+use std::ffi::OsString;
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
-use uo2cb::Node;
 
-use self::client::{Calls, Client};
+use self::calls::Calls;
+use self::client::Client;
+use self::servers::{Server, Used};
 
-/// How much slower than nothing we may be.
+/// How much slower than libfuse3 we may be.
 const RATIO: f64 = 1.1;
-/// Rounds of each call on each mount, and calls in a round.
-const ROUNDS: usize = 400;
+/// Turns of each operation, rounds on each mount in a turn, and calls in a round.
+const TURNS: usize = 9;
+const ROUNDS: usize = 40;
 const CALLS: u32 = 50;
+/// The variable that gives a process another role: "client" or "fuser".
+const ROLE: &str = "REQUESTS_ROLE";
+/// Requests that one operation may take more than with libfuse3: the kernel sends its forgets when it likes.
+const SLACK: f64 = 0.5;
 
 fn main() -> ExitCode {
-    let done = match std::env::var_os(client::ROLE) {
-        Some(_) => client::serve(),
-        None => measure(),
+    let role = std::env::var(ROLE).unwrap_or_default();
+    let mut arguments = std::env::args_os().skip(1);
+    let done = match (&*role, arguments.next()) {
+        ("client", first) => client::serve(first.into_iter().chain(arguments)).map(|()| true),
+        ("fuser", Some(dir)) => nothing::serve(Path::new(&dir)).map(|()| true).map_err(Into::into),
+        (_, first) => measure(first.into_iter().chain(arguments)),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -42,68 +60,123 @@ fn main() -> ExitCode {
     }
 }
 
-fn measure() -> Result<bool, Box<dyn Error>> {
+/// This program in another role.
+fn as_role(role: &str) -> Result<Command, Box<dyn Error>> {
+    let mut program = Command::new(std::env::current_exe()?);
+    program.env(ROLE, role);
+    Ok(program)
+}
+
+fn measure(arguments: impl Iterator<Item = OsString>) -> Result<bool, Box<dyn Error>> {
     let processor = pin()?;
-    let (ours, nothing) = (tempfile::tempdir()?, tempfile::tempdir()?);
-    let node = node(ours.path())?;
-    let session = nothing::mount(nothing.path())?;
-    let mut client = Client::start(ours.path(), nothing.path())?;
+    let folder = tempfile::tempdir()?;
+    let servers = [
+        Server::uo2cb(&folder.path().join("log"))?,
+        Server::libfuse(folder.path())?,
+        Server::fuser(as_role("fuser")?)?,
+    ];
+    let mut client = Client::start(as_role("client")?, servers.iter().map(Server::root))?;
     println!(
-        "client and servers on processor {processor}, {ROUNDS} rounds of {CALLS} calls, lower quartiles\n"
+        "all on processor {processor}; {TURNS} turns of {ROUNDS} rounds of {CALLS} calls, lower quartiles"
     );
-    println!("{:16} {:>10} {:>10} {:>6} {:>13}", "", "ours, us", "none, us", "ratio", "requests");
+    println!("mount: uo2cb, libfuse3 in C, fuser; both of the latter do nothing\n");
+    println!(
+        "{:14} | {:^26} | {:^29} | {:^26} | {:^17}",
+        "", "microseconds", "ratio to libfuse3 and fuser", "of these, server's", "requests"
+    );
+    let [ours, libfuse, fuser] = servers.each_ref().map(|server| server.name);
+    println!(
+        "{:14} | {ours:>8} {libfuse:>8} {fuser:>8} | {:>6} {:>13} {:>8} | {ours:>8} {libfuse:>8} {fuser:>8} | \
+         {ours:>8} {libfuse:>8}",
+        "", "median", "range", "median"
+    );
     // As with any benchmark, words choose among them; options are for harnesses.
-    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
-    let wanted = |calls: &Calls| words.is_empty() || words.iter().any(|word| calls.name().contains(word));
+    let words: Vec<_> = arguments.map(|word| word.to_string_lossy().into_owned()).collect();
+    let words: Vec<_> = words.iter().filter(|word| !word.starts_with("--")).collect();
+    let wanted = |calls: &Calls| words.is_empty() || words.iter().any(|word| calls.name().contains(&**word));
     let mut good = true;
     for calls in Calls::ALL.into_iter().filter(wanted) {
-        good &= one(calls, &node, &mut client)?;
+        let taken = Taken::measure(calls, &servers, &mut client)?;
+        good &= taken.print(calls);
     }
     // The mounts must not be in use any more when they go.
     drop(client);
-    drop(node);
-    session.umount_and_join()?;
     println!(
-        "\nratio: at most {RATIO} is wanted; requests: kernel's questions to us for one operation, and their limit"
+        "\nratio: at most {RATIO} of libfuse3 is wanted; requests: kernel's questions for one operation"
     );
-    println!("{}", if good { "all request counts are within their limits" } else { "too many requests" });
+    println!("{}", if good { "no more requests than libfuse3 gets" } else { "too many requests" });
     Ok(good)
 }
 
-/// Prints a line; false when an operation took too many requests.
-fn one(calls: Calls, node: &Node, client: &mut Client) -> Result<bool, Box<dyn Error>> {
-    let (mut ours, mut none) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS / 20 {
-        client.run(calls, true, CALLS)?;
-        client.run(calls, false, CALLS)?;
-    }
-    let mut requests = 0;
-    for round in 0..ROUNDS {
-        // Whoever goes second finds warm caches: take turns.
-        for first in [round % 2 == 0, round % 2 != 0] {
-            let before = node.requests();
-            let took = client.run(calls, first, CALLS)?;
-            requests += node.requests() - before;
-            if first { ours.push(took) } else { none.push(took) }
+/// What one operation has taken, by server.
+struct Taken {
+    /// Microseconds of each turn.
+    times: [Vec<f64>; 3],
+    /// Microseconds of processor, and requests, for one.
+    used: [(f64, f64); 3],
+}
+
+impl Taken {
+    fn measure(calls: Calls, servers: &[Server; 3], client: &mut Client) -> Result<Self, Box<dyn Error>> {
+        for mount in 0..servers.len() {
+            client.run(calls, mount, CALLS)?;
         }
+        let mut times = [const { Vec::new() }; 3];
+        let mut used = [Used::default(); 3];
+        for _ in 0..TURNS {
+            let mut rounds = [const { Vec::new() }; 3];
+            for round in 0..ROUNDS {
+                // Whoever goes second finds warm caches: take turns.
+                for mount in (0..servers.len()).map(|mount| (mount + round) % servers.len()) {
+                    let before = servers[mount].used()?;
+                    rounds[mount].push(client.run(calls, mount, CALLS)?);
+                    let after = servers[mount].used()?;
+                    used[mount].nanos += after.nanos - before.nanos;
+                    used[mount].reads += after.reads - before.reads;
+                }
+            }
+            for (times, rounds) in times.iter_mut().zip(rounds) {
+                times.push(quartile(rounds));
+            }
+        }
+        let count = (TURNS * ROUNDS) as f64 * f64::from(CALLS);
+        let used = used.map(|used| (used.nanos as f64 / 1000.0 / count, used.reads as f64 / count));
+        Ok(Self { times, used })
     }
-    let (ours, none) = (quartile(ours), quartile(none));
-    let ratio = ours / none;
-    let requests = requests as f64 / (ROUNDS as f64 * f64::from(CALLS));
-    let good = requests <= f64::from(calls.limit());
-    let slow = if ratio > RATIO { "  slow" } else { "" };
-    let many = if good { "" } else { "  TOO MANY REQUESTS" };
-    println!(
-        "{:16} {ours:10.2} {none:10.2} {ratio:6.3} {requests:8.2} of {}{slow}{many}",
-        calls.name(),
-        calls.limit()
-    );
-    Ok(good)
+
+    /// Prints a line; false when an operation took too many requests.
+    fn print(self, calls: Calls) -> bool {
+        let ratios = |other: usize| {
+            let mut ratios: Vec<_> =
+                self.times[0].iter().zip(&self.times[other]).map(|(ours, theirs)| ours / theirs).collect();
+            ratios.sort_by(f64::total_cmp);
+            (ratios[ratios.len() / 2], ratios[0], ratios[ratios.len() - 1])
+        };
+        let (ratio, least, most) = ratios(1);
+        let (to_fuser, ..) = ratios(2);
+        let [ours, libfuse, fuser] = self.times.clone().map(median);
+        let [(cpu, requests), (libfuse_cpu, libfuse_requests), (fuser_cpu, _)] = self.used;
+        let good = requests <= libfuse_requests + SLACK;
+        let slow = if ratio > RATIO { "  slow" } else { "" };
+        let many = if good { "" } else { "  TOO MANY REQUESTS" };
+        println!(
+            "{:14} | {ours:8.2} {libfuse:8.2} {fuser:8.2} | {ratio:6.3} {:>13} {to_fuser:8.3} | \
+             {cpu:8.2} {libfuse_cpu:8.2} {fuser_cpu:8.2} | {requests:8.2} {libfuse_requests:8.2}{slow}{many}",
+            calls.name(),
+            format!("{least:.3}-{most:.3}"),
+        );
+        good
+    }
 }
 
 fn quartile(mut times: Vec<f64>) -> f64 {
     times.sort_by(f64::total_cmp);
     times.get(times.len() / 4).copied().unwrap_or(f64::NAN)
+}
+
+fn median(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times.get(times.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// Keeps this thread, and all that it will start, on the last processor that it may use: interrupts like the first.
@@ -114,16 +187,4 @@ fn pin() -> Result<usize, Box<dyn Error>> {
     set.set(last);
     sched_setaffinity(None, &set)?;
     Ok(last)
-}
-
-/// The tree that the other one pretends to have, mounted by the daemon's library.
-fn node(dir: &Path) -> Result<Node, uo2cb::Error> {
-    let node = Node::builder().user_heartbeat().mount(dir).start()?;
-    node.mkdir("cluster/c")?;
-    node.mkdir("cluster/c/node/n1")?;
-    node.write("cluster/c/node/n1/ipv4_address", "127.0.0.1")?;
-    node.write("cluster/c/node/n1/ipv4_port", "7777")?;
-    node.write("cluster/c/node/n1/num", "1")?;
-    node.mkdir("cluster/c/heartbeat/R")?;
-    Ok(node)
 }

@@ -47,6 +47,18 @@ pub fn uo2cb() -> Result<PathBuf, Error> {
     Ok(target_dir()?.join("debug/uo2cb"))
 }
 
+/// The daemon as users have it, for what measures it; the variable `UO2CB` names another one.
+///
+/// # Errors
+/// The build failed.
+pub fn release_uo2cb() -> Result<PathBuf, Error> {
+    if let Some(path) = std::env::var_os("UO2CB") {
+        return Ok(path.into());
+    }
+    output(cargo("uo2cb", "uo2cb")?.arg("--release"))?;
+    Ok(target_dir()?.join("release/uo2cb"))
+}
+
 /// Builds another program of this workspace.
 pub(crate) fn build(package: &str, program: &str) -> Result<(), Error> {
     output(&mut cargo(package, program)?).map(drop)

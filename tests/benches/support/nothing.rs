@@ -1,5 +1,6 @@
-//! A file system that does nothing: a fixed tree, constant answers, and the same words to the kernel's caches as
-//! ours (times to live, flags of init and open, `default_permissions`). What remains is what FUSE itself costs.
+//! A file system that does nothing, on fuser: a fixed tree, constant answers, and the same words to the kernel's
+//! caches as ours (times to live, flags of init and open, `default_permissions`). What remains is what FUSE itself
+//! costs. nothing.c is the same on libfuse3.
 
 use std::ffi::OsStr;
 use std::io;
@@ -8,35 +9,37 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
 use fuser::{
-    BackgroundSession, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo,
-    InitFlags, KernelConfig, LockOwner, MountOption, OpenFlags, ReplyAttr, ReplyData, ReplyEmpty, ReplyEntry,
-    ReplyOpen, ReplyWrite, Request, Session, WriteFlags,
+    Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
+    KernelConfig, LockOwner, MountOption, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyEmpty,
+    ReplyEntry, ReplyOpen, ReplyWrite, Request, Session, WriteFlags,
 };
 
 const TTL: Duration = Duration::from_secs(24 * 3600);
-/// The directories, each in the one before it but for the last two, and the attribute.
-const TREE: [(u64, &str, u64); 7] = [
+/// Parent, name and number of each entry.
+const TREE: [(u64, &str, u64); 10] = [
     (1, "cluster", 2),
     (2, "c", 3),
-    (3, "node", 4),
-    (4, "n1", 5),
     (3, "heartbeat", 6),
+    (3, "node", 4),
+    (3, "fence_method", 9),
+    (3, "reconnect_delay_ms", 10),
+    (3, "keepalive_delay_ms", 11),
+    (3, "idle_timeout_ms", 8),
+    (4, "n1", 5),
     (6, "R", 7),
-    (3, "idle_timeout_ms", ATTRIBUTE),
 ];
-const ATTRIBUTE: u64 = 8;
 /// Numbers of what is made; like ours they never come again.
 const MADE: u64 = 256;
 
-pub(crate) struct Nothing {
+struct Nothing {
     next: AtomicU64,
 }
 
-/// Mounts it.
-pub(crate) fn mount(dir: &Path) -> io::Result<BackgroundSession> {
+/// Mounts it and serves it until it is unmounted.
+pub(crate) fn serve(dir: &Path) -> io::Result<()> {
     let mut config = fuser::Config::default();
     config.mount_options = vec![MountOption::FSName("nothing".into()), MountOption::DefaultPermissions];
-    Session::new(Nothing { next: AtomicU64::new(MADE) }, dir, &config)?.spawn()
+    Session::new(Nothing { next: AtomicU64::new(MADE) }, dir, &config)?.spawn()?.join()
 }
 
 impl Nothing {
@@ -72,7 +75,7 @@ fn attr(ino: u64, kind: FileType) -> FileAttr {
 }
 
 fn kind(ino: u64) -> FileType {
-    if ino == ATTRIBUTE { FileType::RegularFile } else { FileType::Directory }
+    if (8..12).contains(&ino) { FileType::RegularFile } else { FileType::Directory }
 }
 
 impl Filesystem for Nothing {
@@ -156,6 +159,25 @@ impl Filesystem for Nothing {
         _: bool,
         reply: ReplyEmpty,
     ) {
+        reply.ok();
+    }
+
+    fn opendir(&self, _: &Request, _: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+        reply.opened(FileHandle(1), FopenFlags::empty());
+    }
+
+    fn readdir(&self, _: &Request, ino: INodeNo, _: FileHandle, offset: u64, mut reply: ReplyDirectory) {
+        let dots = [(ino.0, ".", ino.0), (ino.0, "..", ino.0)];
+        let here = dots.iter().chain(&TREE).filter(|(dir, ..)| *dir == ino.0);
+        for (place, (_, name, entry)) in (1..).zip(here).skip(usize::try_from(offset).unwrap_or(usize::MAX)) {
+            if reply.add(INodeNo(*entry), place, kind(*entry), name) {
+                break;
+            }
+        }
+        reply.ok();
+    }
+
+    fn releasedir(&self, _: &Request, _: INodeNo, _: FileHandle, _: OpenFlags, reply: ReplyEmpty) {
         reply.ok();
     }
 
