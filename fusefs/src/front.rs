@@ -15,10 +15,10 @@ use uo2cb_core::tree::{Answer, Forbidden, Object, Op, SetAttr, Tree};
 use uo2cb_core::{Refusal, View};
 
 use crate::convert::{self, Wish, caller, errno};
+use crate::inode;
 use crate::service::Service;
 use crate::shared::Shared;
 use crate::target::Targets;
-use crate::{inode, listing};
 
 /// One mounted view.
 pub(crate) struct Front {
@@ -378,30 +378,23 @@ impl Filesystem for Front {
         reply.error(Errno::EINVAL);
     }
 
-    fn opendir(&self, request: &Request, ino: INodeNo, _: OpenFlags, reply: ReplyOpen) {
-        self.call(request, Op::Stat(inode::object(ino.0)), move |shared, result| match result {
+    fn opendir(&self, _: &Request, ino: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+        self.shared.count();
+        self.answer(reply, |tree, shared, reply| match tree.attr(inode::object(ino.0)) {
             Ok(_) => reply.opened(FileHandle(shared.handles.open_directory()), FopenFlags::empty()),
             Err(refusal) => reply.error(errno(refusal)),
         });
     }
 
-    fn readdir(
-        &self,
-        request: &Request,
-        ino: INodeNo,
-        handle: FileHandle,
-        offset: u64,
-        mut reply: ReplyDirectory,
-    ) {
-        let parent = self.targets.parent(ino.0);
-        self.call(request, Op::List(inode::item(ino.0)), move |shared, result| match result {
-            Ok(Answer::Entries(current)) => {
-                let entries = shared.handles.entries(handle.0, offset <= listing::DOTS, &current);
-                listing::fill(&mut reply, [ino.0, parent], offset, &entries, &current);
-                reply.ok();
+    fn readdir(&self, _: &Request, ino: INodeNo, handle: FileHandle, offset: u64, reply: ReplyDirectory) {
+        self.shared.count();
+        self.answer(reply, |tree, shared, mut reply| {
+            let add = |ino, behind, kind, name: &OsStr| reply.add(INodeNo(ino), behind, kind, name);
+            let dir = inode::item(ino.0);
+            match shared.handles.read_directory(handle.0, |reading| reading.fill(tree, dir, offset, add)) {
+                Ok(()) => reply.ok(),
+                Err(refusal) => reply.error(errno(refusal)),
             }
-            Ok(_) => reply.error(Errno::EIO),
-            Err(refusal) => reply.error(errno(refusal)),
         });
     }
 

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use uo2cb_core::tree::DirEntry;
+
+use crate::listing::Reading;
 
 /// An open attribute: the page that its first read filled.
 #[derive(Default)]
@@ -14,14 +15,11 @@ struct File {
     page: Option<Arc<[u8]>>,
 }
 
-/// Entries of an open directory as they were when its first entry was read. What comes later is not seen.
-type Snapshot = Arc<[DirEntry]>;
-
 #[derive(Default)]
 struct Table {
     next: u64,
     files: HashMap<u64, File>,
-    directories: HashMap<u64, Snapshot>,
+    directories: HashMap<u64, Reading>,
     /// Sizes that ftruncate gave: the kernel shows them while a descriptor keeps the inode.
     sizes: HashMap<u64, u64>,
 }
@@ -75,18 +73,16 @@ impl Handles {
         let mut table = self.0.lock();
         table.next += 1;
         let handle = table.next;
-        table.directories.insert(handle, Snapshot::default());
+        table.directories.insert(handle, Reading::default());
         handle
     }
 
-    /// The entries that this reading of the directory sees; `fresh`: it begins, with what is there now.
-    pub(crate) fn entries(&self, handle: u64, fresh: bool, current: &[DirEntry]) -> Snapshot {
-        let mut table = self.0.lock();
-        let Some(snapshot) = table.directories.get_mut(&handle) else { return Snapshot::default() };
-        if fresh {
-            *snapshot = current.into();
+    /// Goes on with the reading of a directory.
+    pub(crate) fn read_directory<T>(&self, handle: u64, read: impl FnOnce(&mut Reading) -> T) -> T {
+        match self.0.lock().directories.get_mut(&handle) {
+            Some(reading) => read(reading),
+            None => read(&mut Reading::default()),
         }
-        snapshot.clone()
     }
 
     pub(crate) fn close_directory(&self, handle: u64) {

@@ -183,6 +183,14 @@ impl Items {
         Ok(body)
     }
 
+    /// A directory or link with its name.
+    pub(super) fn named(&self, id: ItemId) -> Option<(Object, &[u8])> {
+        match self.entries.get(&id)? {
+            Entry::Dir(dir) => Some((Object::Dir(id), dir.name.as_ref()?.as_bytes())),
+            Entry::Link(link) => Some((Object::Link(id), link.name.as_bytes())),
+        }
+    }
+
     pub(super) fn object(&self, id: ItemId) -> Object {
         match self.entries.get(&id) {
             Some(Entry::Link(_)) => Object::Link(id),

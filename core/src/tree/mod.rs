@@ -6,6 +6,7 @@
 
 mod detach;
 mod items;
+mod listing;
 mod meta;
 mod ops;
 mod schema;
@@ -17,8 +18,9 @@ use alloc::vec::Vec;
 
 pub use self::items::Items;
 use self::items::{Dir, Entry, Link};
+pub use self::listing::DirEntry;
 pub use self::meta::{Attr, FileType, Meta, Object, Owner, SetAttr, SetTime};
-pub use self::ops::{Answer, Described, DirEntry, Forbidden, Op, Outcome};
+pub use self::ops::{Answer, Described, Forbidden, Op, Outcome};
 pub use self::schema::{Asked, Attribute, Context, Kind, Made, Stored, Subsystem};
 use crate::error::Refusal;
 use crate::ids::{ItemId, RequestId};

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use super::items::Items;
+use super::listing::DirEntry;
 use super::meta::{Attr, Meta, Object, SetAttr};
 use super::schema::{Asked, Attribute, Stored, Subsystem};
 use super::{Change, Tree};
@@ -173,15 +174,6 @@ impl Forbidden {
     }
 }
 
-/// An entry of a listing.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct DirEntry {
-    /// What it is.
-    pub object: Object,
-    /// Its name.
-    pub name: Vec<u8>,
-}
-
 /// What a call gives when it is not refused.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Answer {
@@ -223,7 +215,9 @@ impl Tree {
             Op::Lookup { dir, name } => self.find(dir, name).map(Answer::Attr),
             Op::Stat(object) => self.stat(object),
             Op::List(dir) => self.list(dir),
-            Op::Open { item, attribute, read, write } => self.open(item, attribute, read, write),
+            Op::Open { item, attribute, read, write } => {
+                self.may_open(item, attribute, read, write).map(|()| Answer::Done)
+            }
             Op::Show { item, attribute } => self.attribute(item, attribute).and_then(|declared| {
                 if declared.mode & 0o444 == 0 {
                     return Err(Refusal::WriteOnly);
@@ -321,21 +315,9 @@ impl Tree {
         Ok(Attr { object, meta, nlink, size, waits })
     }
 
-    fn list(&self, dir: ItemId) -> Result<Answer, Refusal> {
-        let kind = self.items.dir(dir)?.kind;
-        let children = self.items.children(dir).filter_map(|id| {
-            let name = self.items.name(id)?.as_bytes().to_vec();
-            Some(DirEntry { object: self.items.object(id), name })
-        });
-        let attributes = kind.attributes.iter().enumerate().rev().filter_map(|(number, attribute)| {
-            let object = Object::Attribute(dir, u8::try_from(number).ok()?);
-            Some(DirEntry { object, name: attribute.name.as_bytes().to_vec() })
-        });
-        Ok(Answer::Entries(children.chain(attributes).collect()))
-    }
-
-    /// The mode bits bind root too, and a chmod adds no show or store (`__configfs_open_file`).
-    fn open(&self, item: ItemId, number: u8, read: bool, write: bool) -> Result<Answer, Refusal> {
+    /// [`Op::Open`] as a question to a tree that does not change. The mode bits bind root too, and a chmod adds no
+    /// show or store (`__configfs_open_file`).
+    pub fn may_open(&self, item: ItemId, number: u8, read: bool, write: bool) -> Result<(), Refusal> {
         let declared = self.attribute(item, number)?.mode;
         let mode = self.meta(Object::Attribute(item, number))?.mode;
         if write && (mode & 0o222 == 0 || declared & 0o222 == 0) {
@@ -344,7 +326,7 @@ impl Tree {
         if read && (mode & 0o444 == 0 || declared & 0o444 == 0) {
             return Err(Refusal::WriteOnly);
         }
-        Ok(Answer::Done)
+        Ok(())
     }
 
     fn mkdir(
