@@ -46,6 +46,12 @@ impl Front {
         self.service.call(self.view, caller(request), op, respond);
     }
 
+    fn look<T: Default>(&self, look: impl Fn(&Tree) -> T) -> T {
+        let mut seen = T::default();
+        self.service.look(self.view, &mut |tree| seen = look(tree));
+        seen
+    }
+
     /// Answers from the tree as it is, before anything changes it: what the kernel caches must be no older
     /// than word of a change that it has had.
     fn answer<R>(&self, reply: R, answer: impl FnOnce(&Tree, &Shared, R)) {
@@ -254,28 +260,33 @@ impl Filesystem for Front {
         };
         let (read, write) = convert::access(flags.0);
         let direct = flags.0 & libc::O_DIRECT != 0;
+        let opened = move |shared: &Shared, result, reply: ReplyOpen| match result {
+            // configfs has no direct I/O.
+            Ok(_) if direct => reply.error(Errno::EINVAL),
+            Ok(answer) => {
+                let page = if let Answer::Text(text) = answer { Some(text.into()) } else { None };
+                // Attributes are longer in stat than in read: only direct I/O believes the read. A write that waits
+                // (to `dev`) must not hold up another, which is to be refused at once. Kernels before 6.2 do not know
+                // the second flag, and hold it up.
+                let flags = FopenFlags::FOPEN_DIRECT_IO | FopenFlags::FOPEN_PARALLEL_DIRECT_WRITES;
+                reply.opened(FileHandle(shared.handles.open_file(ino.0, page)), flags);
+            }
+            Err(refusal) => reply.error(errno(refusal)),
+        };
         let op = match self.view {
             // In debugfs a file holds what there was to tell when it was opened, and may be opened in any way.
             View::Debugfs if read => Op::Show { item, attribute },
             View::Debugfs => Op::Stat(Object::Attribute(item, attribute)),
-            View::Config | View::Sysfs => Op::Open { item, attribute, read, write },
-        };
-        self.call(request, op, move |shared, result| match result {
-            // configfs has no direct I/O.
-            Ok(_) if direct => reply.error(Errno::EINVAL),
-            Ok(answer) => {
-                // Attributes are longer in stat than in read: only direct I/O believes the read.
-                let handle = shared.handles.open_file(ino.0);
-                if let Answer::Text(text) = answer {
-                    shared.handles.set_page(handle, Some(text.into()));
+            View::Config | View::Sysfs => {
+                // A look is enough where nothing is refused: only refusals go to the log.
+                if self.look(|tree| tree.may_open(item, attribute, read, write).is_ok()) {
+                    self.shared.count();
+                    return opened(&self.shared, Ok(Answer::Done), reply);
                 }
-                // A write that waits (to `dev`) must not hold up another, which is to be refused at once. Kernels
-                // before 6.2 do not know the second flag, and hold it up.
-                let flags = FopenFlags::FOPEN_DIRECT_IO | FopenFlags::FOPEN_PARALLEL_DIRECT_WRITES;
-                reply.opened(FileHandle(handle), flags);
+                Op::Open { item, attribute, read, write }
             }
-            Err(refusal) => reply.error(errno(refusal)),
-        });
+        };
+        self.call(request, op, move |shared, result| opened(shared, result, reply));
     }
 
     fn read(
@@ -289,7 +300,7 @@ impl Filesystem for Front {
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        if let Some(page) = self.shared.handles.page(handle.0) {
+        if let Some(page) = self.shared.handles.page(ino.0, handle.0) {
             self.shared.count();
             if self.view != View::Debugfs {
                 return reply.data(part(&page, offset, size));
@@ -306,7 +317,7 @@ impl Filesystem for Front {
         self.call(request, Op::Show { item, attribute }, move |shared, result| match result {
             Ok(Answer::Text(text)) => {
                 reply.data(part(&text, offset, size));
-                shared.handles.set_page(handle.0, Some(text.into()));
+                shared.handles.set_page(ino.0, handle.0, Some(text.into()));
             }
             Ok(_) => reply.error(Errno::EIO),
             Err(refusal) => reply.error(errno(refusal)),
@@ -334,7 +345,7 @@ impl Filesystem for Front {
         }
         self.call(request, Op::Store { item, attribute, data }, move |shared, result| {
             // Also after a refusal the next read shows what is there now.
-            shared.handles.set_page(handle.0, None);
+            shared.handles.set_page(ino.0, handle.0, None);
             match result {
                 Ok(Answer::Stored(length)) => reply.written(u32::try_from(length).unwrap_or(u32::MAX)),
                 Ok(_) => reply.error(Errno::EIO),
@@ -360,7 +371,7 @@ impl Filesystem for Front {
         reply: ReplyEmpty,
     ) {
         self.shared.count();
-        if self.shared.handles.close_file(handle.0) {
+        if self.shared.handles.close_file(ino.0, handle.0) {
             if let Some(teller) = self.shared.teller.get() {
                 teller.inode(ino.0);
             }

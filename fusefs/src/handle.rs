@@ -1,27 +1,29 @@
 //! Open files and directories: what a descriptor remembers.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
 use crate::listing::Reading;
 
-/// An open attribute: the page that its first read filled.
-#[derive(Default)]
-struct File {
-    ino: u64,
-    /// None before the first read and after a write.
-    page: Option<Arc<[u8]>>,
-}
+/// The text that an open attribute gives: none before the first read and after a write.
+type Page = Option<Arc<[u8]>>;
 
 #[derive(Default)]
 struct Table {
     next: u64,
-    files: HashMap<u64, File>,
+    /// By inode first, so that whether an inode has descriptors is known without looking at all of them.
+    files: BTreeMap<(u64, u64), Page>,
     directories: HashMap<u64, Reading>,
     /// Sizes that ftruncate gave: the kernel shows them while a descriptor keeps the inode.
     sizes: HashMap<u64, u64>,
+}
+
+impl Table {
+    fn is_open(&self, ino: u64) -> bool {
+        self.files.range((ino, 0)..=(ino, u64::MAX)).next().is_some()
+    }
 }
 
 /// All open descriptors of a mount.
@@ -29,37 +31,35 @@ struct Table {
 pub(crate) struct Handles(Mutex<Table>);
 
 impl Handles {
-    pub(crate) fn open_file(&self, ino: u64) -> u64 {
+    pub(crate) fn open_file(&self, ino: u64, page: Page) -> u64 {
         let mut table = self.0.lock();
         table.next += 1;
         let handle = table.next;
-        table.files.insert(handle, File { ino, page: None });
+        table.files.insert((ino, handle), page);
         handle
     }
 
-    pub(crate) fn page(&self, handle: u64) -> Option<Arc<[u8]>> {
-        self.0.lock().files.get(&handle)?.page.clone()
+    pub(crate) fn page(&self, ino: u64, handle: u64) -> Page {
+        self.0.lock().files.get(&(ino, handle))?.clone()
     }
 
-    pub(crate) fn set_page(&self, handle: u64, page: Option<Arc<[u8]>>) {
-        if let Some(file) = self.0.lock().files.get_mut(&handle) {
-            file.page = page;
+    pub(crate) fn set_page(&self, ino: u64, handle: u64, page: Page) {
+        if let Some(file) = self.0.lock().files.get_mut(&(ino, handle)) {
+            *file = page;
         }
     }
 
     /// True when the inode forgot a size with its last descriptor: caches must hear.
-    pub(crate) fn close_file(&self, handle: u64) -> bool {
+    pub(crate) fn close_file(&self, ino: u64, handle: u64) -> bool {
         let mut table = self.0.lock();
-        let Some(File { ino, .. }) = table.files.remove(&handle) else { return false };
-        !table.sizes.is_empty()
-            && !table.files.values().any(|other| other.ino == ino)
-            && table.sizes.remove(&ino).is_some()
+        table.files.remove(&(ino, handle));
+        !table.sizes.is_empty() && !table.is_open(ino) && table.sizes.remove(&ino).is_some()
     }
 
     /// ftruncate: remembered while a descriptor is open.
     pub(crate) fn set_size(&self, ino: u64, size: u64) {
         let mut table = self.0.lock();
-        if table.files.values().any(|file| file.ino == ino) {
+        if table.is_open(ino) {
             table.sizes.insert(ino, size);
         }
     }
@@ -87,5 +87,26 @@ impl Handles {
 
     pub(crate) fn close_directory(&self, handle: u64) {
         self.0.lock().directories.remove(&handle);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_stays_until_the_last_descriptor_of_its_inode() {
+        let handles = Handles::default();
+        handles.set_size(1, 7);
+        assert_eq!(handles.size(1), None, "nobody has it open");
+        let (first, second, other) =
+            (handles.open_file(1, None), handles.open_file(1, None), handles.open_file(2, None));
+        handles.set_size(1, 7);
+        assert!(!handles.close_file(1, first));
+        assert!(!handles.close_file(2, other));
+        assert_eq!(handles.size(1), Some(7));
+        assert!(handles.close_file(1, second), "with the last one it goes");
+        assert_eq!(handles.size(1), None);
+        assert!(!handles.close_file(1, second), "once");
     }
 }
