@@ -1,7 +1,7 @@
-//! What the kernel may have cached, and how it is told that it is wrong.
+//! What the kernel may have cached, and how that is invalidated.
 //!
-//! Nothing but the mount itself changes its tree, so entries and attributes may be cached for long; the few
-//! changes that the kernel cannot see by itself are sent to it.
+//! Nothing but the mount itself changes its tree, so entries and attributes may be cached for long; of the few changes
+//! that the kernel cannot see by itself it is notified.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -17,7 +17,7 @@ use uo2cb_core::tree::{Attr, Change, Object, SetAttr};
 
 use crate::{convert, inode};
 
-/// How long the kernel may keep what it was told. Sysfs and debugfs change behind its back.
+/// How long the kernel may cache an answer. Sysfs and debugfs change without calls on their mounts.
 pub(crate) fn time_to_live(view: View) -> Duration {
     match view {
         View::Config => Duration::from_secs(24 * 3600),
@@ -25,19 +25,19 @@ pub(crate) fn time_to_live(view: View) -> Duration {
     }
 }
 
-/// Inodes that the kernel knows, with what it was told last.
+/// Inodes that the kernel knows: the attributes that it got last, and how many look-ups it has not forgotten.
 #[derive(Default)]
 pub(crate) struct Known(Mutex<BTreeMap<u64, (Attr, u64)>>);
 
 impl Known {
-    /// A look-up told the kernel of this inode.
+    /// An answer to a look-up goes to the kernel.
     pub(crate) fn looked_up(&self, attr: &Attr) {
         let mut known = self.0.lock();
         let entry = known.entry(inode::number(attr.object)).or_insert((*attr, 0));
         *entry = (*attr, entry.1 + 1);
     }
 
-    /// The kernel forgot as many look-ups.
+    /// The kernel has forgotten as many look-ups.
     pub(crate) fn forget(&self, ino: u64, lookups: u64) {
         let mut known = self.0.lock();
         if let Some((_, count)) = known.get_mut(&ino) {
@@ -62,45 +62,46 @@ impl Known {
         Some(Attr { nlink: 0, ..*attr })
     }
 
+    /// Those of these items and their attributes.
     fn of(&self, items: &[uo2cb_core::ItemId]) -> Vec<u64> {
         let known = self.0.lock();
         items.iter().flat_map(|item| known.range(inode::numbers_of(*item)).map(|(ino, _)| *ino)).collect()
     }
 }
 
-/// Word that needs the kernel's lock on a directory: sent from a thread of its own, because a call that
-/// holds this lock may be waiting for us.
-enum Word {
+/// A notification for which the kernel locks a directory. A thread of its own sends it, because a call that holds this
+/// lock may be waiting for us.
+enum Notification {
     Entry(u64, Vec<u8>),
     Inode(u64),
 }
 
-/// Tells the kernel what changed.
-pub(crate) struct Teller {
+/// Notifies the kernel of changes.
+pub(crate) struct Invalidator {
     known: Arc<Known>,
     notifier: Notifier,
-    later: Sender<Word>,
+    later: Sender<Notification>,
 }
 
-impl Teller {
+impl Invalidator {
     pub(crate) fn start(known: Arc<Known>, notifier: Notifier) -> std::io::Result<Self> {
-        let (later, words) = channel();
+        let (later, queue) = channel();
         let thread = notifier.clone();
-        std::thread::Builder::new().name("fuse-notify".into()).spawn(move || tell(&thread, &words))?;
+        std::thread::Builder::new().name("fuse-notify".into()).spawn(move || send(&thread, &queue))?;
         Ok(Self { known, notifier, later })
     }
 
-    /// The tree changed. `own`: by a call through this mount, of which the kernel knows the rest.
+    /// The tree changed. `own`: by a call through this mount, whose direct effects the kernel sees by itself.
     pub(crate) fn changed(&self, change: &Change, own: bool) {
         match change {
             Change::Added { parent, .. } if !own => {
-                self.later(Word::Inode(inode::number(Object::Dir(*parent))))
+                self.later(Notification::Inode(inode::number(Object::Dir(*parent))))
             }
             Change::Added { .. } => {}
             Change::Removed { parent, name, items } => {
-                // What rmdir or unlink was called on, their kernel counts as gone by itself.
+                // The kernel drops what its own rmdir or unlink was called on by itself.
                 let itself = items.first().filter(|_| own).copied();
-                // Attributes alone: this takes no lock, so it may be sent in the middle of a call.
+                // Of inodes alone: for this the kernel takes no lock, so it may be sent in the middle of a call.
                 for ino in self.known.of(items) {
                     let object = inode::object(ino);
                     if itself.is_none_or(|item| object != Object::Dir(item) && object != Object::Link(item)) {
@@ -109,8 +110,8 @@ impl Teller {
                 }
                 if !own {
                     let parent = inode::number(Object::Dir(*parent));
-                    self.later(Word::Entry(parent, name.as_bytes().to_vec()));
-                    self.later(Word::Inode(parent));
+                    self.later(Notification::Entry(parent, name.as_bytes().to_vec()));
+                    self.later(Notification::Inode(parent));
                 }
             }
             Change::Touched(object) if !own => self.inode(inode::number(*object)),
@@ -118,24 +119,26 @@ impl Teller {
         }
     }
 
-    /// The attributes of an inode are not what the kernel has.
+    /// Invalidates the attributes of an inode.
     pub(crate) fn inode(&self, ino: u64) {
-        // An inode that the kernel has forgotten, or a mount that is gone, needs no word.
+        // Fails when the kernel has forgotten the inode, or the mount is gone: then nothing is cached.
         let _ = self.notifier.inval_inode(INodeNo(ino), -1, 0);
     }
 
-    fn later(&self, word: Word) {
+    fn later(&self, notification: Notification) {
         // The thread ends only with this sender.
-        let _ = self.later.send(word);
+        let _ = self.later.send(notification);
     }
 }
 
-fn tell(notifier: &Notifier, words: &Receiver<Word>) {
-    for word in words {
-        // As above: who has forgotten or gone needs no word.
-        let _ = match word {
-            Word::Entry(parent, name) => notifier.inval_entry(INodeNo(parent), OsStr::from_bytes(&name)),
-            Word::Inode(ino) => notifier.inval_inode(INodeNo(ino), -1, 0),
+fn send(notifier: &Notifier, queue: &Receiver<Notification>) {
+    for notification in queue {
+        // As above.
+        let _ = match notification {
+            Notification::Entry(parent, name) => {
+                notifier.inval_entry(INodeNo(parent), OsStr::from_bytes(&name))
+            }
+            Notification::Inode(ino) => notifier.inval_inode(INodeNo(ino), -1, 0),
         };
     }
 }

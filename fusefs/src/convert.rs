@@ -1,4 +1,4 @@
-//! Between the words of FUSE and those of the trees.
+//! Between the types of FUSE and those of the trees.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -45,27 +45,16 @@ pub(crate) fn attr(attr: &Attr) -> FileAttr {
 }
 
 /// What a SETATTR asks for.
-#[derive(Default)]
-pub(crate) struct Wish {
-    pub(crate) mode: Option<u32>,
-    pub(crate) uid: Option<u32>,
-    pub(crate) gid: Option<u32>,
-    pub(crate) size: Option<u64>,
-    pub(crate) atime: Option<TimeOrNow>,
-    pub(crate) mtime: Option<TimeOrNow>,
-}
-
-impl From<Wish> for SetAttr {
-    fn from(wish: Wish) -> Self {
-        Self {
-            mode: wish.mode.map(|mode| (mode & 0o7777) as u16),
-            uid: wish.uid,
-            gid: wish.gid,
-            atime: wish.atime.map(time),
-            mtime: wish.mtime.map(time),
-            size: wish.size,
-        }
-    }
+pub(crate) fn set_attr(
+    mode: Option<u32>,
+    uid: Option<u32>,
+    gid: Option<u32>,
+    size: Option<u64>,
+    atime: Option<TimeOrNow>,
+    mtime: Option<TimeOrNow>,
+) -> SetAttr {
+    let mode = mode.map(|mode| (mode & 0o7777) as u16);
+    SetAttr { mode, uid, gid, atime: atime.map(time), mtime: mtime.map(time), size }
 }
 
 fn time(time: TimeOrNow) -> SetTime {
@@ -76,9 +65,15 @@ fn time(time: TimeOrNow) -> SetTime {
 }
 
 fn system_time(stamp: Stamp) -> SystemTime {
-    let whole = Duration::from_secs(stamp.secs.unsigned_abs());
-    let at = if stamp.secs < 0 { UNIX_EPOCH.checked_sub(whole) } else { UNIX_EPOCH.checked_add(whole) };
-    at.and_then(|at| at.checked_add(Duration::from_nanos(stamp.nanos.into()))).unwrap_or(UNIX_EPOCH)
+    let whole = stamp.secs.unsigned_abs();
+    let at = if stamp.secs < 0 {
+        let at = UNIX_EPOCH.checked_sub(Duration::from_secs(whole));
+        at.and_then(|at| at.checked_add(Duration::from_nanos(stamp.nanos.into())))
+    } else {
+        // One addition, as this is on the way of every answer.
+        UNIX_EPOCH.checked_add(Duration::new(whole, stamp.nanos))
+    };
+    at.unwrap_or(UNIX_EPOCH)
 }
 
 /// The current time, for what the trees do not see.

@@ -11,38 +11,38 @@ use fuser::{
     LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty,
     ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
-use uo2cb_core::tree::{Answer, Forbidden, Object, Op, SetAttr, Tree};
+use uo2cb_core::tree::{Answer, Forbidden, Object, Op, Tree};
 use uo2cb_core::{Refusal, View};
 
-use crate::convert::{self, Wish, caller, errno};
+use crate::convert::{self, caller, errno};
 use crate::inode;
 use crate::service::Service;
-use crate::shared::Shared;
+use crate::state::MountState;
 use crate::target::Targets;
 
 /// One mounted view.
 pub(crate) struct Front {
     view: View,
     service: Arc<dyn Service>,
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) state: Arc<MountState>,
     pub(crate) targets: Arc<Targets>,
 }
 
 impl Front {
     pub(crate) fn new(view: View, service: Arc<dyn Service>) -> Self {
         let targets = Arc::new(Targets::new(view, service.clone()));
-        Self { view, service, shared: Arc::new(Shared::new(view)), targets }
+        Self { view, service, state: Arc::new(MountState::new(view)), targets }
     }
 
     fn call(
         &self,
         request: &Request,
         op: Op<'_>,
-        respond: impl FnOnce(&Shared, Result<Answer, Refusal>) + Send + 'static,
+        respond: impl FnOnce(&MountState, Result<Answer, Refusal>) + Send + 'static,
     ) {
-        self.shared.count();
-        let shared = self.shared.clone();
-        let respond = Box::new(move |result| respond(&shared, result));
+        self.state.count();
+        let state = self.state.clone();
+        let respond = Box::new(move |result| respond(&state, result));
         self.service.call(self.view, caller(request), op, respond);
     }
 
@@ -52,23 +52,23 @@ impl Front {
         seen
     }
 
-    /// Answers from the tree as it is, before anything changes it: what the kernel caches must be no older
-    /// than word of a change that it has had.
-    fn answer<R>(&self, reply: R, answer: impl FnOnce(&Tree, &Shared, R)) {
+    /// Answers from the tree as it is, before anything changes it: otherwise the kernel could cache an answer that is
+    /// older than an invalidation that it has had.
+    fn answer<R>(&self, reply: R, answer: impl FnOnce(&Tree, &MountState, R)) {
         let mut once = Some((reply, answer));
         self.service.look(self.view, &mut |tree| {
             if let Some((reply, answer)) = once.take() {
-                answer(tree, &self.shared, reply);
+                answer(tree, &self.state, reply);
             }
         });
     }
 
     /// A call whose answer is a new entry.
     fn entry(&self, request: &Request, op: Op<'_>, reply: ReplyEntry) {
-        self.call(request, op, move |shared, result| match result {
+        self.call(request, op, move |state, result| match result {
             Ok(Answer::Attr(attr)) => {
-                shared.known.looked_up(&attr);
-                reply.entry(&shared.ttl, &shared.file_attr(&attr), Generation(0));
+                state.known.looked_up(&attr);
+                reply.entry(&state.ttl, &state.file_attr(&attr), Generation(0));
             }
             Ok(_) => reply.error(Errno::EIO),
             Err(refusal) => reply.error(errno(refusal)),
@@ -113,29 +113,29 @@ impl Filesystem for Front {
     }
 
     fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        self.shared.count();
-        self.answer(reply, |tree, shared, reply| match tree.find(inode::item(parent.0), name.as_bytes()) {
+        self.state.count();
+        self.answer(reply, |tree, state, reply| match tree.find(inode::item(parent.0), name.as_bytes()) {
             Ok(attr) => {
-                shared.known.looked_up(&attr);
-                reply.entry(&shared.ttl, &shared.file_attr(&attr), Generation(0));
+                state.known.looked_up(&attr);
+                reply.entry(&state.ttl, &state.file_attr(&attr), Generation(0));
             }
             Err(refusal) => reply.error(errno(refusal)),
         });
     }
 
     fn forget(&self, _: &Request, ino: INodeNo, lookups: u64) {
-        self.shared.known.forget(ino.0, lookups);
+        self.state.known.forget(ino.0, lookups);
     }
 
     fn getattr(&self, _: &Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
-        self.shared.count();
-        self.answer(reply, |tree, shared, reply| {
+        self.state.count();
+        self.answer(reply, |tree, state, reply| {
             let attr = tree.attr(inode::object(ino.0)).or_else(|refusal| match refusal {
-                Refusal::Gone => shared.known.removed(ino.0).ok_or(refusal),
+                Refusal::Gone => state.known.removed(ino.0).ok_or(refusal),
                 _ => Err(refusal),
             });
             match attr {
-                Ok(attr) => reply.attr(&shared.ttl, &shared.file_attr(&attr)),
+                Ok(attr) => reply.attr(&state.ttl, &state.file_attr(&attr)),
                 Err(refusal) => reply.error(errno(refusal)),
             }
         });
@@ -159,19 +159,19 @@ impl Filesystem for Front {
         _: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
-        let change = SetAttr::from(Wish { mode, uid, gid, size, atime, mtime });
-        self.call(request, Op::SetAttr(inode::object(ino.0), change), move |shared, result| {
+        let change = convert::set_attr(mode, uid, gid, size, atime, mtime);
+        self.call(request, Op::SetAttr(inode::object(ino.0), change), move |state, result| {
             let removed = |refusal| match refusal {
-                Refusal::Gone => shared.known.change_removed(ino.0, change).map(Answer::Attr).ok_or(refusal),
+                Refusal::Gone => state.known.change_removed(ino.0, change).map(Answer::Attr).ok_or(refusal),
                 _ => Err(refusal),
             };
             match result.or_else(removed) {
                 Ok(Answer::Attr(attr)) => {
                     // A write beyond the size would hold up others.
                     if let Some(size) = size.filter(|_| !attr.waits) {
-                        shared.handles.set_size(ino.0, size);
+                        state.handles.set_size(ino.0, size);
                     }
-                    reply.attr(&shared.ttl, &shared.file_attr(&attr));
+                    reply.attr(&state.ttl, &state.file_attr(&attr));
                 }
                 Ok(_) => reply.error(Errno::EIO),
                 Err(refusal) => reply.error(errno(refusal)),
@@ -260,7 +260,7 @@ impl Filesystem for Front {
         };
         let (read, write) = convert::access(flags.0);
         let direct = flags.0 & libc::O_DIRECT != 0;
-        let opened = move |shared: &Shared, result, reply: ReplyOpen| match result {
+        let opened = move |state: &MountState, result, reply: ReplyOpen| match result {
             // configfs has no direct I/O.
             Ok(_) if direct => reply.error(Errno::EINVAL),
             Ok(answer) => {
@@ -269,7 +269,7 @@ impl Filesystem for Front {
                 // (to `dev`) must not hold up another, which is to be refused at once. Kernels before 6.2 do not know
                 // the second flag, and hold it up.
                 let flags = FopenFlags::FOPEN_DIRECT_IO | FopenFlags::FOPEN_PARALLEL_DIRECT_WRITES;
-                reply.opened(FileHandle(shared.handles.open_file(ino.0, page)), flags);
+                reply.opened(FileHandle(state.handles.open_file(ino.0, page)), flags);
             }
             Err(refusal) => reply.error(errno(refusal)),
         };
@@ -280,13 +280,13 @@ impl Filesystem for Front {
             View::Config | View::Sysfs => {
                 // A look is enough where nothing is refused: only refusals go to the log.
                 if self.look(|tree| tree.may_open(item, attribute, read, write).is_ok()) {
-                    self.shared.count();
-                    return opened(&self.shared, Ok(Answer::Done), reply);
+                    self.state.count();
+                    return opened(&self.state, Ok(Answer::Done), reply);
                 }
                 Op::Open { item, attribute, read, write }
             }
         };
-        self.call(request, op, move |shared, result| opened(shared, result, reply));
+        self.call(request, op, move |state, result| opened(state, result, reply));
     }
 
     fn read(
@@ -300,8 +300,8 @@ impl Filesystem for Front {
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        if let Some(page) = self.shared.handles.page(ino.0, handle.0) {
-            self.shared.count();
+        if let Some(page) = self.state.handles.page(ino.0, handle.0) {
+            self.state.count();
             if self.view != View::Debugfs {
                 return reply.data(part(&page, offset, size));
             }
@@ -314,10 +314,10 @@ impl Filesystem for Front {
         let Object::Attribute(item, attribute) = inode::object(ino.0) else {
             return reply.error(Errno::EISDIR);
         };
-        self.call(request, Op::Show { item, attribute }, move |shared, result| match result {
+        self.call(request, Op::Show { item, attribute }, move |state, result| match result {
             Ok(Answer::Text(text)) => {
                 reply.data(part(&text, offset, size));
-                shared.handles.set_page(ino.0, handle.0, Some(text.into()));
+                state.handles.set_page(ino.0, handle.0, Some(text.into()));
             }
             Ok(_) => reply.error(Errno::EIO),
             Err(refusal) => reply.error(errno(refusal)),
@@ -340,12 +340,12 @@ impl Filesystem for Front {
             return reply.error(Errno::EISDIR);
         };
         if self.view == View::Debugfs {
-            self.shared.count();
+            self.state.count();
             return reply.error(Errno::EINVAL);
         }
-        self.call(request, Op::Store { item, attribute, data }, move |shared, result| {
+        self.call(request, Op::Store { item, attribute, data }, move |state, result| {
             // Also after a refusal the next read shows what is there now.
-            shared.handles.set_page(ino.0, handle.0, None);
+            state.handles.set_page(ino.0, handle.0, None);
             match result {
                 Ok(Answer::Stored(length)) => reply.written(u32::try_from(length).unwrap_or(u32::MAX)),
                 Ok(_) => reply.error(Errno::EIO),
@@ -355,7 +355,7 @@ impl Filesystem for Front {
     }
 
     fn flush(&self, _: &Request, _: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {
-        self.shared.count();
+        self.state.count();
         // Tells the kernel not to ask again.
         reply.error(Errno::ENOSYS);
     }
@@ -370,39 +370,39 @@ impl Filesystem for Front {
         _: bool,
         reply: ReplyEmpty,
     ) {
-        self.shared.count();
-        if self.shared.handles.close_file(ino.0, handle.0) {
-            if let Some(teller) = self.shared.teller.get() {
-                teller.inode(ino.0);
+        self.state.count();
+        if self.state.handles.close_file(ino.0, handle.0) {
+            if let Some(invalidator) = self.state.invalidator.get() {
+                invalidator.inode(ino.0);
             }
         }
         reply.ok();
     }
 
     fn fsync(&self, _: &Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
-        self.shared.count();
+        self.state.count();
         reply.error(Errno::EINVAL);
     }
 
     fn fsyncdir(&self, _: &Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
-        self.shared.count();
+        self.state.count();
         reply.error(Errno::EINVAL);
     }
 
     fn opendir(&self, _: &Request, ino: INodeNo, _: OpenFlags, reply: ReplyOpen) {
-        self.shared.count();
-        self.answer(reply, |tree, shared, reply| match tree.attr(inode::object(ino.0)) {
-            Ok(_) => reply.opened(FileHandle(shared.handles.open_directory()), FopenFlags::empty()),
+        self.state.count();
+        self.answer(reply, |tree, state, reply| match tree.attr(inode::object(ino.0)) {
+            Ok(_) => reply.opened(FileHandle(state.handles.open_directory()), FopenFlags::empty()),
             Err(refusal) => reply.error(errno(refusal)),
         });
     }
 
     fn readdir(&self, _: &Request, ino: INodeNo, handle: FileHandle, offset: u64, reply: ReplyDirectory) {
-        self.shared.count();
-        self.answer(reply, |tree, shared, mut reply| {
+        self.state.count();
+        self.answer(reply, |tree, state, mut reply| {
             let add = |ino, behind, kind, name: &OsStr| reply.add(INodeNo(ino), behind, kind, name);
             let dir = inode::item(ino.0);
-            match shared.handles.read_directory(handle.0, |reading| reading.fill(tree, dir, offset, add)) {
+            match state.handles.read_directory(handle.0, |reading| reading.fill(tree, dir, offset, add)) {
                 Ok(()) => reply.ok(),
                 Err(refusal) => reply.error(errno(refusal)),
             }
@@ -410,24 +410,24 @@ impl Filesystem for Front {
     }
 
     fn releasedir(&self, _: &Request, _: INodeNo, handle: FileHandle, _: OpenFlags, reply: ReplyEmpty) {
-        self.shared.count();
-        self.shared.handles.close_directory(handle.0);
+        self.state.count();
+        self.state.handles.close_directory(handle.0);
         reply.ok();
     }
 
     fn statfs(&self, _: &Request, _: INodeNo, reply: ReplyStatfs) {
-        self.shared.count();
+        self.state.count();
         reply.statfs(0, 0, 0, 0, 0, 4096, 255, 4096);
     }
 
     fn getxattr(&self, _: &Request, _: INodeNo, _: &OsStr, _: u32, reply: ReplyXattr) {
-        self.shared.count();
+        self.state.count();
         // Not ENOSYS, after which the kernel would have its own word for access lists.
         reply.error(Errno::EOPNOTSUPP);
     }
 
     fn listxattr(&self, _: &Request, _: INodeNo, size: u32, reply: ReplyXattr) {
-        self.shared.count();
+        self.state.count();
         if size == 0 { reply.size(0) } else { reply.data(&[]) }
     }
 }

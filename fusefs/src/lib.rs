@@ -10,7 +10,7 @@ mod inode;
 mod listing;
 mod mount;
 mod service;
-mod shared;
+mod state;
 mod target;
 
 pub use mount::{Mounted, Options, SOURCE, mount};

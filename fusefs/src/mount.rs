@@ -11,11 +11,11 @@ use parking_lot::Mutex;
 use uo2cb_core::View;
 use uo2cb_core::tree::Change;
 
-use crate::cache::Teller;
+use crate::cache::Invalidator;
 use crate::caller::{MountId, Resolver};
 use crate::front::Front;
 use crate::service::Service;
-use crate::shared::Shared;
+use crate::state::MountState;
 
 /// Name of every mount in /proc/self/mountinfo, by which a stale one is known.
 pub const SOURCE: &str = "uo2cb";
@@ -31,8 +31,8 @@ pub struct Options {
 pub struct Mounted {
     path: PathBuf,
     view: View,
-    teller: Arc<Teller>,
-    shared: Arc<Shared>,
+    invalidator: Arc<Invalidator>,
+    state: Arc<MountState>,
     unmounter: Mutex<SessionUnmounter>,
     thread: Option<JoinHandle<()>>,
 }
@@ -51,14 +51,15 @@ impl Mounted {
 
     /// How many requests of the kernel this mount has served; what it forgets is not counted.
     pub fn requests(&self) -> u64 {
-        self.shared.requests.load(Ordering::Relaxed)
+        self.state.requests.load(Ordering::Relaxed)
     }
 
-    /// The tree changed: the kernel's caches must hear. `own`: through a call of this very mount. Never blocks.
+    /// The tree changed: invalidates what the kernel caches of it. `own`: through a call of this very mount. Never
+    /// blocks.
     pub fn changed(&self, change: &Change, own: bool) {
         // The other views are never cached.
         if self.view == View::Config {
-            self.teller.changed(change, own);
+            self.invalidator.changed(change, own);
         }
     }
 
@@ -94,11 +95,11 @@ pub fn mount(
 ) -> io::Result<Mounted> {
     let path = dir.canonicalize()?;
     let front = Front::new(view, service);
-    let (shared, targets) = (front.shared.clone(), front.targets.clone());
+    let (state, targets) = (front.state.clone(), front.targets.clone());
     let mut session = Session::new(front, &path, &config(options))?;
-    let teller = Arc::new(Teller::start(shared.known.clone(), session.notifier())?);
+    let invalidator = Arc::new(Invalidator::start(state.known.clone(), session.notifier())?);
     // Nothing of this asks the mount, which is not served yet. Both are new, so neither can be set already.
-    let _ = shared.teller.set(teller.clone());
+    let _ = state.invalidator.set(invalidator.clone());
     let _ = targets.resolver.set(Resolver::new(MountId::of(&path)?)?);
     let unmounter = Mutex::new(session.unmount_callable());
     let thread =
@@ -107,7 +108,7 @@ pub fn mount(
             let _ = session.run();
             ended();
         })?;
-    Ok(Mounted { path, view, teller, shared, unmounter, thread: Some(thread) })
+    Ok(Mounted { path, view, invalidator, state, unmounter, thread: Some(thread) })
 }
 
 fn config(options: &Options) -> fuser::Config {

@@ -1,4 +1,4 @@
-//! What the calls of one mount share with each other and with the mount itself.
+//! The state of one mount.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -7,37 +7,37 @@ use std::time::Duration;
 use uo2cb_core::View;
 use uo2cb_core::tree::Attr;
 
-use crate::cache::{Known, Teller, time_to_live};
+use crate::cache::{Invalidator, Known, time_to_live};
 use crate::convert;
 use crate::handle::Handles;
 
-/// Everything that an answer may need, also when it comes after the call has returned.
-pub(crate) struct Shared {
+/// What the answers of a mount need, also those that come after their calls have returned.
+pub(crate) struct MountState {
     pub(crate) handles: Handles,
     pub(crate) known: Arc<Known>,
-    pub(crate) teller: OnceLock<Arc<Teller>>,
+    pub(crate) invalidator: OnceLock<Arc<Invalidator>>,
     pub(crate) ttl: Duration,
     /// Requests of the kernel so far.
     pub(crate) requests: AtomicU64,
 }
 
-impl Shared {
+impl MountState {
     pub(crate) fn new(view: View) -> Self {
         Self {
             handles: Handles::default(),
             known: Arc::default(),
-            teller: OnceLock::new(),
+            invalidator: OnceLock::new(),
             ttl: time_to_live(view),
             requests: AtomicU64::new(0),
         }
     }
 
-    /// One more request.
+    /// Counts a request.
     pub(crate) fn count(&self) {
         self.requests.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// What stat(2) is to show.
+    /// Attributes for the kernel, with the size that ftruncate gave while somebody has the file open.
     pub(crate) fn file_attr(&self, attr: &Attr) -> fuser::FileAttr {
         let mut file = convert::attr(attr);
         if let Some(size) = self.handles.size(file.ino.0) {
