@@ -10,11 +10,11 @@ use alloc::vec::Vec;
 
 use crate::detail::Refused;
 use crate::error::{Errno, Refusal};
-use crate::event::{Action, Input, Reply, Subscribe, Up, View};
-use crate::heartbeat::{
-    Disk, DiskRequest, DiskResult, FenceReason, Method, NodeName, Scope, Step, Surroundings, User,
-};
-use crate::ids::{Caller, ConsumerId, ItemId, RequestId};
+use crate::fence::FenceReason;
+use crate::heartbeat::disk::{DiskRequest, DiskResult};
+use crate::heartbeat::{Disk, Method, NodeName, Scope, Step, Surroundings, User};
+use crate::ids::{Caller, ConsumerId, ItemId, RequestId, View};
+use crate::message::{Action, Input, Reply, Subscribe, Up};
 use crate::note::Note;
 use crate::o2cb::{self, End, Stack, Waiting};
 use crate::status::{ClusterStatus, NodeStatus, RegionStatus, Status};

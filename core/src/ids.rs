@@ -11,6 +11,17 @@ impl ItemId {
     pub const ROOT: Self = Self(0);
 }
 
+/// Which tree.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum View {
+    /// What the kernel has under /sys/kernel/config.
+    Config,
+    /// What it has under /sys, as far as o2cb goes.
+    Sysfs,
+    /// What it has under /sys/kernel/debug.
+    Debugfs,
+}
+
 /// A request that gets exactly one answer. Chosen by the driver.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct RequestId(pub u64);

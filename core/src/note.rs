@@ -5,9 +5,10 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::error::Refusal;
-use crate::event::View;
-use crate::heartbeat::{DiskNote, Event, FenceReason};
-use crate::ids::{Caller, ConsumerId, RequestId};
+use crate::fence::FenceReason;
+use crate::heartbeat::Event;
+use crate::heartbeat::disk::DiskNote;
+use crate::ids::{Caller, ConsumerId, RequestId, View};
 use crate::logmask::Subject;
 use crate::name::{Name, printable};
 use crate::nodeman::{Address, FenceMethod};

@@ -5,10 +5,11 @@ use alloc::vec::Vec;
 
 use crate::debugfs;
 use crate::error::Refusal;
-use crate::event::Action;
-use crate::heartbeat::{FenceReason, Heartbeat, Method, NodeName, REGION_NAME_MAX, Surroundings, Want};
+use crate::fence::FenceReason;
+use crate::heartbeat::{Heartbeat, Method, NodeName, REGION_NAME_MAX, Surroundings, Want};
 use crate::ids::{Caller, ItemId, RequestId};
 use crate::logmask::LogMask;
+use crate::message::Action;
 use crate::name::Name;
 use crate::nodeman::{CLUSTER, Effect, NODE, NODES, NodeManager};
 use crate::note::Note;

@@ -5,7 +5,7 @@ mod compare;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use uo2cb_core::heartbeat::{DiskInfo, DiskRequest, DiskResult};
+use uo2cb_core::heartbeat::disk::{DiskInfo, DiskRequest, DiskResult};
 use uo2cb_core::tree::{Answer, Change, FileType, Object, Op as TreeOp, SetAttr};
 use uo2cb_core::{
     Action, Caller, Config, ConsumerId, Engine, Input, Instant, ItemId, Note, Now, Refusal, Reply, RequestId,

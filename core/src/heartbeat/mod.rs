@@ -9,7 +9,6 @@ pub mod disk;
 mod event;
 mod layer;
 mod method;
-mod notes;
 #[cfg(test)]
 mod tests;
 mod user;
@@ -21,9 +20,7 @@ pub use self::delivery::{Callback, Delivery, Scope, Step};
 pub use self::disk::Disk;
 pub use self::event::{Cause, Edge, Event, NodeName, RegionName};
 pub use self::layer::{Layer, Region};
-pub use self::method::{
-    DiskInfo, DiskNote, DiskRequest, DiskResult, FenceReason, Method, Surroundings, Want,
-};
+pub use self::method::{Method, Surroundings, Want};
 pub use self::user::User;
 use crate::error::Refusal;
 use crate::ids::ItemId;

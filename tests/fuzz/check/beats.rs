@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use uo2cb_core::heartbeat::disk::Verdict;
-use uo2cb_core::heartbeat::{DiskNote, DiskRequest, DiskResult, Edge, Event};
+use uo2cb_core::heartbeat::disk::{DiskNote, DiskRequest, DiskResult, Verdict};
+use uo2cb_core::heartbeat::{Edge, Event};
 use uo2cb_core::tree::Op;
 use uo2cb_core::{Action, ConsumerId, Errno, Input, ItemId, Note, OpId};
 

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use uo2cb_core::heartbeat::DiskInfo;
+use uo2cb_core::heartbeat::disk::DiskInfo;
 use uo2cb_core::tree::{Object, Op};
 use uo2cb_core::{
     Action, Caller, Config, ConsumerId, Engine, Input, Instant, ItemId, Now, RequestId, Subscribe, View,

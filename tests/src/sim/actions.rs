@@ -1,7 +1,7 @@
 //! Performing an engine's actions, and the invariants of each action by itself.
 
-use uo2cb_core::heartbeat::disk::Block;
-use uo2cb_core::heartbeat::{DiskRequest, Edge, Event};
+use uo2cb_core::heartbeat::disk::{Block, DiskRequest};
+use uo2cb_core::heartbeat::{Edge, Event};
 use uo2cb_core::{Action, ItemId, OpId};
 
 use super::MS;

@@ -1,7 +1,7 @@
 //! What must hold after each call of an engine.
 
-use uo2cb_core::heartbeat::DiskRequest;
 use uo2cb_core::heartbeat::disk::Block;
+use uo2cb_core::heartbeat::disk::DiskRequest;
 use uo2cb_core::{Action, NodeNum, Refusal, Reply, RequestId, View};
 
 use super::disk::SLOT;

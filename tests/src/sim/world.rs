@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use uo2cb_core::heartbeat::DiskResult;
+use uo2cb_core::heartbeat::disk::DiskResult;
 use uo2cb_core::{Action, Input};
 
 use super::disk::Disk;

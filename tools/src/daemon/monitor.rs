@@ -12,7 +12,8 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
-use uo2cb_core::heartbeat::{DiskRequest, DiskResult, Edge, Event, NodeName};
+use uo2cb_core::heartbeat::disk::{DiskRequest, DiskResult};
+use uo2cb_core::heartbeat::{Edge, Event, NodeName};
 use uo2cb_core::nodeman::Address;
 use uo2cb_core::tree::{Op, Tree};
 use uo2cb_core::{

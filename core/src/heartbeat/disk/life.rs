@@ -2,12 +2,15 @@
 
 use alloc::boxed::Box;
 
+use super::note::DiskNote;
 use super::region::{Outcome, Phase, Region, Run};
+use super::request::{DiskInfo, DiskRequest};
 use super::shared::Env;
 use super::{PERIOD, Stopping, slot};
 use crate::error::{Errno, Refusal};
+use crate::fence::FenceReason;
 use crate::heartbeat::event::Cause;
-use crate::heartbeat::method::{DiskInfo, DiskNote, DiskRequest, FenceReason, Want};
+use crate::heartbeat::method::Want;
 use crate::ids::{ItemId, OpId, RequestId};
 use crate::name::Name;
 

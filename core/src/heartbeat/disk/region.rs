@@ -5,11 +5,13 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::block::{Block, Found};
+use super::note::DiskNote;
+use super::request::{DiskInfo, DiskRequest};
 use super::slot::{Left, Own, Slot, Verdict};
 use super::{Env, PERIOD};
 use crate::error::Errno;
 use crate::heartbeat::event::{Cause, Edge};
-use crate::heartbeat::method::{DiskInfo, DiskNote, DiskRequest, Want};
+use crate::heartbeat::method::Want;
 use crate::ids::{ItemId, NodeNum, NodeSet, OpId, RequestId};
 use crate::name::Name;
 use crate::time::Instant;

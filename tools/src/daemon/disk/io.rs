@@ -8,8 +8,7 @@ use std::time::Duration;
 use crossbeam_channel::Sender;
 use parking_lot::Mutex;
 use uo2cb_blockio::{Completion, DiskKey, Op, Queue, Room, best};
-use uo2cb_core::heartbeat::DiskResult;
-use uo2cb_core::heartbeat::disk::Block;
+use uo2cb_core::heartbeat::disk::{Block, DiskResult};
 use uo2cb_core::{Errno, ItemId, OpId};
 
 use super::super::error::plain;

@@ -12,8 +12,7 @@ use std::time::Duration;
 use crossbeam_channel::bounded;
 use parking_lot::Mutex;
 use uo2cb_blockio::{Device, Script, Waker};
-use uo2cb_core::heartbeat::DiskInfo;
-use uo2cb_core::heartbeat::disk::Block;
+use uo2cb_core::heartbeat::disk::{Block, DiskInfo};
 use uo2cb_core::{Caller, Errno, ItemId, OpId, Refusal, RequestId};
 
 use super::monitor::Monitor;

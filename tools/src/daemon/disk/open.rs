@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rustix::rand::{GetRandomFlags, getrandom};
 use uo2cb_blockio::{Device, DirectFile, Faulty, Info, Kind, OpenError};
 use uo2cb_core::Refusal;
-use uo2cb_core::heartbeat::DiskInfo;
+use uo2cb_core::heartbeat::disk::DiskInfo;
 
 use super::super::notes::Notes;
 use super::{Choice, Wanted, system};

@@ -4,10 +4,10 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::super::method::DiskInfo;
 use super::*;
 use crate::error::Errno;
-use crate::event::{Action, Input, View};
+use crate::ids::View;
+use crate::message::{Action, Input};
 use crate::testing::{Bench, Wish};
 
 mod beats;

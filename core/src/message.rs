@@ -4,22 +4,13 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::error::{Errno, Refusal};
-use crate::heartbeat::{DiskRequest, DiskResult, Edge, Event, FenceReason, NodeName};
-use crate::ids::{Caller, ConsumerId, ItemId, RequestId};
+use crate::fence::FenceReason;
+use crate::heartbeat::disk::{DiskRequest, DiskResult};
+use crate::heartbeat::{Edge, Event, NodeName};
+use crate::ids::{Caller, ConsumerId, ItemId, RequestId, View};
 use crate::nodeman::{Address, FenceMethod};
 use crate::note::Note;
 use crate::tree::{Answer, Change, Op};
-
-/// Which tree.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum View {
-    /// What the kernel has under /sys/kernel/config.
-    Config,
-    /// What it has under /sys, as far as o2cb goes.
-    Sysfs,
-    /// What it has under /sys/kernel/debug.
-    Debugfs,
-}
 
 /// What the driver hands in.
 #[derive(Clone, Debug)]

@@ -1,10 +1,10 @@
-//! What there is to say about regions and their disks.
+//! What there is to say about regions and their disks, for the log.
 
-use alloc::string::String;
 use core::fmt;
 use core::time::Duration;
 
-use super::disk::{Block, Found, Own};
+use super::block::{Block, Found};
+use super::slot::Own;
 use crate::error::Errno;
 use crate::ids::NodeNum;
 use crate::name::Name;
@@ -129,33 +129,5 @@ impl fmt::Display for Triple<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Block { seq, node, generation, .. } = self.0;
         write!(f, "{node}:{generation:#x}, {seq:#x}")
-    }
-}
-
-/// Why this node must go.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum FenceReason {
-    /// No good beat for so long that the others may think us dead.
-    WriteTimeout {
-        /// The region.
-        region: Name,
-        /// Its device.
-        device: String,
-        /// For how long.
-        silent: Duration,
-    },
-}
-
-impl fmt::Display for FenceReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::WriteTimeout { region, device, silent } => {
-                write!(
-                    f,
-                    "no good beat of region {region} ({device}) for {} milliseconds",
-                    silent.as_millis()
-                )
-            }
-        }
     }
 }

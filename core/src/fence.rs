@@ -1,0 +1,37 @@
+//! The fence is a service: whoever finds that this node must go calls it with a reason (`spec/quorum.md`).
+//!
+//! What it does is the driver's configuration; here is why it is called.
+
+use alloc::string::String;
+use core::fmt;
+use core::time::Duration;
+
+use crate::name::Name;
+
+/// Why this node must go.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum FenceReason {
+    /// No good beat for so long that the others may think us dead.
+    WriteTimeout {
+        /// The region.
+        region: Name,
+        /// Its device.
+        device: String,
+        /// For how long.
+        silent: Duration,
+    },
+}
+
+impl fmt::Display for FenceReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WriteTimeout { region, device, silent } => {
+                write!(
+                    f,
+                    "no good beat of region {region} ({device}) for {} milliseconds",
+                    silent.as_millis()
+                )
+            }
+        }
+    }
+}
