@@ -5,16 +5,15 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use crate::consumers::Consumers;
 use crate::error::{Errno, Refusal};
-use crate::event::View;
-use crate::heartbeat::{Callback, Scope};
-use crate::ids::{Caller, ItemId, NodeNum};
+use crate::heartbeat::Disk;
+use crate::ids::{ItemId, NodeNum};
+use crate::machines::Machines;
 use crate::name::Name;
 use crate::nodeman::{Cluster, NODE, Node, parse_address};
-use crate::note::Note;
 use crate::number;
-use crate::o2cb::Stack;
-use crate::tree::{Described, Items, Object, Op};
+use crate::tree::{Items, Object, Op};
 
 /// A refused call: on which item, with which value.
 #[derive(Clone, Copy, Debug)]
@@ -55,25 +54,17 @@ impl<'a> Refused<'a> {
     }
 }
 
-impl Stack {
-    /// Notes a refusal: in which tree, of which call.
-    pub(crate) fn refuse(
-        &mut self,
-        (view, items): (View, &Items),
-        Described { call, path, value }: Described,
-        refusal: Refusal,
-        refused: Option<Refused<'_>>,
-        caller: Caller,
-    ) {
-        let detail = refused.and_then(|refused| detail(refusal, refused, items, self));
-        self.note(Note::Refused { view, call, path, value, refusal, detail, caller });
-    }
-}
-
-fn detail(refusal: Refusal, refused: Refused<'_>, items: &Items, stack: &Stack) -> Option<String> {
+/// What there is to say beside the rule. None: nothing.
+pub(crate) fn detail(
+    refusal: Refusal,
+    refused: Refused<'_>,
+    items: &Items,
+    machines: &Machines,
+    consumers: &Consumers,
+) -> Option<String> {
     let Refused { item, value, target } = refused;
-    let cluster = stack.nodes.cluster();
-    let node = stack.nodes.node(item);
+    let cluster = machines.nodes.cluster();
+    let node = machines.nodes.node(item);
     match refusal {
         Refusal::NameExists => Some(match items.child(item, value)? {
             Object::Dir(_) => "of a directory".into(),
@@ -84,11 +75,11 @@ fn detail(refusal: Refusal, refused: Refused<'_>, items: &Items, stack: &Stack) 
             Some(format!("this one has {}", value.len()))
         }
         Refusal::NothingMadeHere | Refusal::NoLinksHere => {
-            let method = stack.heartbeat.layer.by_id(item).map(|region| region.method);
+            let method = machines.heartbeat.layer.by_id(item).map(|region| region.method);
             let of = method.map_or_else(String::new, |method| format!(" of the method {method}"));
             Some(format!("a {}{of}", items.kind(item)?.name))
         }
-        Refusal::Depended => dependents(item, stack),
+        Refusal::Depended => dependents(item, machines, consumers),
         Refusal::LinkedTo => Some(path(items, items.links_to(item)?)),
         Refusal::NotEmpty => {
             let entries: Vec<_> = items.own_entries(item);
@@ -101,7 +92,7 @@ fn detail(refusal: Refusal, refused: Refused<'_>, items: &Items, stack: &Stack) 
         Refusal::SecondCluster | Refusal::ModeInUse => Some(format!("{} exists", cluster?.name)),
         Refusal::NumberTaken => {
             let num = NodeNum::new(number::unsigned(value).ok()?)?;
-            Some(stack.nodes.node_by_num(num)?.name.to_string())
+            Some(machines.nodes.node_by_num(num)?.name.to_string())
         }
         Refusal::AddressTaken => {
             let address = parse_address(value).ok()?;
@@ -117,9 +108,11 @@ fn detail(refusal: Refusal, refused: Refused<'_>, items: &Items, stack: &Stack) 
             Some(format!("they are {idle_timeout_ms} and {keepalive_delay_ms} now"))
         }
         Refusal::UnknownMode => {
-            Some(format!("there are {}", stack.heartbeat.available().collect::<Vec<_>>().join(", ")))
+            Some(format!("there are {}", machines.heartbeat.available().collect::<Vec<_>>().join(", ")))
         }
-        Refusal::RegionStarted => Some(format!("on {}", stack.heartbeat.active()?.disk_status(item)?.device)),
+        Refusal::RegionStarted => {
+            Some(format!("on {}", machines.heartbeat.get::<Disk>()?.status(item)?.device))
+        }
         Refusal::BeyondBlocks => Some(cluster?.local()?.num?.to_string()),
         Refusal::LinkNotToNode => Some(format!("a {}", items.kind(target?)?.name)),
         Refusal::NodeLinked => {
@@ -193,19 +186,13 @@ fn path(items: &Items, item: ItemId) -> String {
 }
 
 /// Who depends on a region, or on the local node.
-fn dependents(item: ItemId, stack: &Stack) -> Option<String> {
-    let local = stack.nodes.node(item).is_some();
-    // Each of them pins its region and the local node.
-    let holds = |callback: &&Callback| match callback.scope {
-        Scope::Everything => false,
-        Scope::Region(region) => local || region == item,
-    };
-    let holders = stack.heartbeat.layer.delivery.callbacks().iter().filter(holds).count();
-    let method = stack.heartbeat.active()?;
+fn dependents(item: ItemId, machines: &Machines, consumers: &Consumers) -> Option<String> {
+    let local = machines.nodes.node(item).is_some();
+    let disk = machines.heartbeat.get::<Disk>();
     let mut who = Vec::new();
     if local {
-        let regions = stack.heartbeat.layer.regions().iter();
-        let beating = regions.filter(|region| method.disk_status(region.id).is_some());
+        let regions = machines.heartbeat.layer.regions();
+        let beating = regions.filter(|region| disk.is_some_and(|disk| disk.status(region.id).is_some()));
         let names: Vec<_> = beating.map(|region| region.name.to_string()).collect();
         match &names[..] {
             [] => {}
@@ -213,6 +200,7 @@ fn dependents(item: ItemId, stack: &Stack) -> Option<String> {
             [one, more @ ..] => who.push(format!("region {one} and {} more heartbeat", more.len())),
         }
     }
+    let holders = consumers.holders(item);
     match holders {
         0 if who.is_empty() => who.push("global heartbeat is in use".into()),
         0 => {}

@@ -1,26 +1,31 @@
-//! The stack as one value: it owns the trees and machines, routes inputs, and carries edges between them.
-//! It has no policy of its own.
+//! The stack as one value: it owns the trees and machines, routes inputs, and carries what they ask of one another in
+//! one visible order. It has no policy of its own.
 
 #[cfg(test)]
 mod tests;
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use crate::detail::Refused;
+use crate::call::Call;
+use crate::consumers::{Consumers, Step};
+use crate::detail::{Refused, detail};
+use crate::effect::{Effect, Effects};
 use crate::error::{Errno, Refusal};
 use crate::fence::FenceReason;
-use crate::heartbeat::disk::{DiskRequest, DiskResult};
-use crate::heartbeat::{Disk, Method, NodeName, Scope, Step, Surroundings, User};
-use crate::ids::{Caller, ConsumerId, ItemId, RequestId, View};
-use crate::message::{Action, Input, Reply, Subscribe, Up};
+use crate::heartbeat::disk::DiskRequest;
+use crate::heartbeat::event::NodeEdge;
+use crate::heartbeat::{Method, mainline_methods, methods};
+use crate::ids::{Caller, ConsumerId, RequestId, View};
+use crate::machines::Machines;
+use crate::message::{Action, Input, Reply, Subscribe};
 use crate::note::Note;
-use crate::o2cb::{self, End, Stack, Waiting};
-use crate::status::{ClusterStatus, NodeStatus, RegionStatus, Status};
+use crate::pending::{Pending, PendingStore};
+use crate::status::Status;
 use crate::time::{Instant, Now};
-use crate::tree::{Asked, Described, Object, Op, Outcome, Owner, Tree};
-use crate::{debugfs, sysfs};
+use crate::tree::{Answer, Described, Object, Op, Outcome, Owner, Tree};
+use crate::views::Views;
 
 /// How a stack is set up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -31,110 +36,92 @@ pub struct Config {
     pub mainline: bool,
 }
 
+/// How far the stack is from its end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Life {
+    Running,
+    /// Everything new is refused; regions still write their last blocks.
+    Stopping,
+    /// Nothing more is to come.
+    Ended,
+}
+
 /// The stack.
 ///
 /// - **Inputs**: [`handle`](Self::handle) and [`handle_timeout`](Self::handle_timeout). They never block and
 ///   never fail; outcomes are actions. Time does not go back between calls.
 /// - **Outputs**: after each of these, [`poll_action`](Self::poll_action) is to be called until it gives none,
-///   and every action to be carried out in that order.
+///   and every action to be carried out in that order. No input may come before that.
 /// - **Time**: [`poll_timeout`](Self::poll_timeout) names the next moment at which `handle_timeout` wants to
 ///   be called; any input may change it. Calls that come early or unasked do nothing.
-/// - **Views**: [`status`](Self::status) only reads.
+/// - **Views**: [`status`](Self::status) and [`tree`](Self::tree) only read.
 #[derive(Debug)]
 pub struct Engine {
-    config: Tree,
-    sysfs: Tree,
-    debugfs: Tree,
-    /// The directory o2hb in debugfs.
-    o2hb: ItemId,
-    stack: Stack,
+    views: Views,
+    machines: Machines,
+    consumers: Consumers,
+    pending: Pending,
+    effects: Effects,
     actions: VecDeque<Action>,
-    /// Answers that wait until all events below this number are delivered, and until no disk is needed.
-    held: Vec<(u64, RequestId, Result<Reply, Refusal>)>,
-    /// Removals whose region still writes its last block.
-    stopping: BTreeSet<RequestId>,
-    /// The region that each consumer holds, and the local node that it pins.
-    pins: BTreeMap<ConsumerId, (ItemId, ItemId)>,
-    stopped: bool,
-    /// Stopped, and nothing more is to come.
-    ended: bool,
+    life: Life,
 }
 
 impl Engine {
-    /// A stack without a cluster.
+    /// A stack without a cluster, with the methods `disk` and (not in mainline) `user`.
     pub fn new(config: &Config, now: Now) -> Self {
-        let mut engine = Self {
-            config: Tree::new(config.owner, 4096, now),
-            sysfs: Tree::new(config.owner, 4096, now),
-            debugfs: Tree::new(config.owner, 0, now).with_root_mode(0o700),
-            o2hb: ItemId::ROOT,
-            stack: Stack::default(),
+        let methods = if config.mainline { mainline_methods() } else { methods() };
+        Self::with_methods(config, methods, now)
+    }
+
+    /// A stack with other heartbeat methods; the first one is active.
+    pub fn with_methods(config: &Config, methods: Vec<Box<dyn Method>>, now: Now) -> Self {
+        let mut machines = Machines::default();
+        methods.into_iter().for_each(|method| machines.heartbeat.register(method));
+        Self {
+            views: Views::new(config.owner, config.mainline, now),
+            machines,
+            consumers: Consumers::default(),
+            pending: Pending::default(),
+            effects: Effects::default(),
             actions: VecDeque::new(),
-            held: Vec::new(),
-            stopping: BTreeSet::new(),
-            pins: BTreeMap::new(),
-            stopped: false,
-            ended: false,
-        };
-        engine.stack.heartbeat.register(Box::new(Disk::default()));
-        if !config.mainline {
-            engine.stack.heartbeat.register(Box::new(User::default()));
+            life: Life::Running,
         }
-        // New trees have room for these names, so none of the three can be refused.
-        let built = engine
-            .config
-            .add(ItemId::ROOT, "cluster", &o2cb::root(config.mainline), now)
-            .and_then(|_| sysfs::build(&mut engine.sysfs, config.mainline, now))
-            .and_then(|()| debugfs::build(&mut engine.debugfs, now));
-        engine.o2hb = built.unwrap_or(ItemId::ROOT);
-        for tree in [&mut engine.config, &mut engine.sysfs, &mut engine.debugfs] {
-            tree.take_changes();
-        }
-        engine
     }
 
     /// Takes an input.
     pub fn handle(&mut self, now: Now, input: Input<'_>) {
-        self.time(now);
+        debug_assert!(self.actions.is_empty(), "not polled to the end: {:?}", self.actions);
+        self.expire(now);
         match input {
-            Input::Tree { request, caller, view, op } => self.call(now, request, caller, view, &op),
-            Input::Cancel(request) => {
-                if let Some((item, caller)) = self.config.cancel_removal(request) {
-                    let path = self.config.items().path(item);
-                    let refusal = Refusal::Interrupted;
-                    let removal = Described { call: "rmdir", path, value: None };
-                    self.stack.refuse((View::Config, self.config.items()), removal, refusal, None, caller);
-                    self.settle(now, None);
-                    self.reply(request, Err(refusal));
-                }
-                self.stopping.remove(&request);
-                self.method(now, |method, at| method.cancel(at, request));
-            }
+            Input::Tree { request, caller, view, op } => self.call(Call { now, caller, request }, view, &op),
+            Input::Cancel(request) => self.cancel(now, request),
             Input::Listening { request, result } => self.listening(now, request, result),
-            Input::Disk(disk, result) => self.disk(now, disk, result),
-            Input::Subscribe(wish) => self.subscribe(now, &wish),
+            Input::Disk(region, result) => {
+                self.machines
+                    .disk(Call::nobody(now), &mut self.effects, |disk, cx| disk.done(cx, region, result));
+            }
+            Input::Subscribe(subscribe) => self.subscribe(now, &subscribe),
             Input::Unsubscribe(consumer) => self.unsubscribe(now, consumer),
             Input::Delivered { consumer, event } => {
-                self.stack.heartbeat.layer.delivery.done(consumer, event);
+                self.consumers.delivery.done(consumer, event);
             }
-            Input::Shutdown if self.stopped => {}
+            Input::Shutdown if self.life != Life::Running => {}
             Input::Shutdown => self.shut_down(now),
         }
-        self.pump(now);
+        self.finish(now);
     }
 
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Now) {
-        self.time(now);
-        self.pump(now);
+        debug_assert!(self.actions.is_empty(), "not polled to the end: {:?}", self.actions);
+        self.expire(now);
+        self.finish(now);
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is wanted next.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        match (self.stack.heartbeat.layer.delivery.next_timeout(), self.stack.heartbeat.next_timeout()) {
-            (Some(delivery), Some(method)) => Some(delivery.min(method)),
-            (delivery, method) => delivery.or(method),
-        }
+        let timers = [self.consumers.delivery.next_timeout(), self.machines.heartbeat.next_timeout()];
+        timers.into_iter().flatten().min()
     }
 
     /// The next thing to do.
@@ -145,145 +132,155 @@ impl Engine {
 
     /// Requests that have not been answered.
     pub fn waiting(&self) -> usize {
-        self.held.len() + self.config.waiting().count()
+        self.pending.len()
     }
 
     /// The entries of a tree, to read.
     pub fn tree(&self, view: View) -> &Tree {
-        match view {
-            View::Config => &self.config,
-            View::Sysfs => &self.sysfs,
-            View::Debugfs => &self.debugfs,
-        }
+        self.views.tree(view)
     }
 
     /// The state, to read.
     pub fn status(&self) -> Status {
-        let heartbeat = &self.stack.heartbeat;
-        let cluster = self.stack.nodes.cluster().map(|cluster| ClusterStatus {
-            name: cluster.name.clone(),
-            fence_method: cluster.fence_method,
-            nodes: cluster
-                .nodes()
-                .map(|node| NodeStatus {
-                    name: node.name.clone(),
-                    num: node.num,
-                    address: node.address,
-                    port: node.port,
-                    local: cluster.local().is_some_and(|local| local.id == node.id),
-                })
-                .collect(),
-            up: heartbeat.active().map(|method| method.fill_node_map(None)).unwrap_or_default(),
-        });
-        let regions = heartbeat.layer.regions().iter().map(|region| RegionStatus {
-            id: region.id,
-            name: region.name.clone(),
-            method: region.method,
-            holds: self.config.dependents(region.id),
-            disk: heartbeat.active().and_then(|method| method.disk_status(region.id)),
-            up: self.up(Some(region.id)).into_iter().map(|up| (up.node, up.since)).collect(),
-        });
-        Status {
-            method: heartbeat.active_name(),
-            methods: heartbeat.available().collect(),
-            cluster,
-            regions: regions.collect(),
-            consumers: heartbeat.layer.delivery.callbacks().len(),
-        }
+        Status::of(&self.machines, &self.consumers, &self.views.config.tree)
     }
 
-    fn call(&mut self, now: Now, request: RequestId, caller: Caller, view: View, op: &Op<'_>) {
-        let events = self.stack.heartbeat.layer.delivery.next_number();
-        let tree = match view {
-            View::Config => &mut self.config,
-            View::Sysfs => &mut self.sysfs,
-            View::Debugfs => &mut self.debugfs,
+    fn call(&mut self, call: Call, view: View, op: &Op<'_>) {
+        let Call { now, caller, request } = call;
+        let Self { views, machines, consumers, effects, .. } = self;
+        let events = consumers.delivery.next_number();
+        let outcome = match self.life {
+            Life::Running => views.apply(view, machines, effects, consumers, call, op),
+            Life::Stopping | Life::Ended => Outcome::Ready(Err(Refusal::ShuttingDown)),
         };
-        let outcome = if self.stopped {
-            Outcome::Ready(Err(Refusal::ShuttingDown))
-        } else {
-            tree.apply(&mut self.stack, Asked { now, caller, request }, op)
-        };
-        let Outcome::Ready(result) = outcome else { return self.settle(now, Some(request)) };
-        if let Err(refusal) = result {
-            if let Some(described) = op.described(tree.items()) {
-                let refused = Refused::of(op, tree.items());
-                self.stack.refuse((view, tree.items()), described, refusal, refused, caller);
+        match (outcome, op) {
+            (Outcome::Ready(result), _) => {
+                if let Err(refusal) = result {
+                    let items = views.tree(view).items();
+                    if let Some(described) = op.described(items) {
+                        let refused = Refused::of(op, items);
+                        self.refused(view, described, refusal, refused, caller);
+                    }
+                }
+                self.carry(now, Some(request));
+                self.answer(events, request, result.map(Reply::Tree));
+            }
+            (Outcome::Storing(item), Op::Store { attribute, data, .. }) => {
+                let data = data[..data.len().min(Tree::STORE_MAX)].to_vec();
+                self.pending.add_store(request, PendingStore { item, attribute: *attribute, data, caller });
+                self.carry(now, Some(request));
+            }
+            (Outcome::Storing(item) | Outcome::Removing(item), _) => {
+                self.pending.add_removal(request, item, caller);
+                self.carry(now, Some(request));
             }
         }
-        self.settle(now, Some(request));
-        self.answer(events, request, result.map(Reply::Tree));
     }
 
-    /// What a change brings with it: notes and wishes of the stack, debug directories, word to caches.
-    fn settle(&mut self, now: Now, request: Option<RequestId>) {
-        for (id, made) in core::mem::take(&mut self.stack.regions_changed) {
-            self.show_region(now, id, made);
-        }
-        self.actions.extend(self.stack.actions.drain(..));
-        let trees = [
-            (View::Config, &mut self.config, request),
-            (View::Sysfs, &mut self.sysfs, request),
-            (View::Debugfs, &mut self.debugfs, None),
-        ];
-        for (view, tree, request) in trees {
-            let changes = tree.take_changes();
-            self.actions.extend(changes.into_iter().map(|change| Action::Changed { view, request, change }));
-        }
-        for end in core::mem::take(&mut self.stack.ends) {
-            self.end(now, end);
+    /// The timeouts of methods, before anything else: who was paused too long must not act as if not.
+    fn expire(&mut self, now: Now) {
+        if self.machines.heartbeat.next_timeout().is_some_and(|due| due <= now.mono) {
+            let call = Call::nobody(now);
+            self.machines.each(call, &mut self.effects, |method, cx| {
+                if method.next_timeout().is_some_and(|due| due <= now.mono) {
+                    method.timeout(cx);
+                }
+            });
+            self.carry(now, None);
         }
     }
 
-    /// The active method's timeouts, before anything else: who was paused too long must not act as if not.
-    fn time(&mut self, now: Now) {
-        if self.stack.heartbeat.next_timeout().is_some_and(|due| due <= now.mono) {
-            self.method(now, |method, at| method.timeout(at));
+    /// Carries out what the machines have asked for, and what that asks for, until nothing is left; then tells of what
+    /// changed in the trees. `request`: the call that made the changes.
+    fn carry(&mut self, now: Now, request: Option<RequestId>) {
+        let mut effects = self.effects.take();
+        for effect in effects.drain(..) {
+            self.carry_out(now, request, effect);
+            if !self.effects.is_empty() {
+                self.carry(now, request);
+            }
+        }
+        self.effects.restore(effects);
+        self.tell_changes(request);
+    }
+
+    fn carry_out(&mut self, now: Now, request: Option<RequestId>, effect: Effect) {
+        match effect {
+            // Who has been fenced writes nothing any more.
+            Effect::Do(Action::Disk(_, DiskRequest::Write { .. })) if self.life == Life::Ended => {}
+            Effect::Do(action) => self.actions.push_back(action),
+            Effect::Note(note) => self.note(note),
+            Effect::Edge(edge) => self.edge(edge),
+            Effect::EndStore { request: store, result } => {
+                self.tell_changes(request);
+                self.end_store(now, store, result);
+            }
+            Effect::Stopping(request) => self.pending.stopping(request),
+            Effect::Stopped(request) => self.pending.stopped(request),
+            Effect::Pin(item) => self.views.config.tree.pin(item),
+            Effect::Unpin(item) => self.views.config.tree.undepend(item),
+            Effect::RegionMade(region) => {
+                if let Some(region) = self.machines.heartbeat.layer.by_id(region) {
+                    self.views.region_made(region.id, region.name.as_bytes(), now);
+                }
+            }
+            Effect::RegionDropped(region) => self.views.region_dropped(region, now),
+            Effect::StopRegions => {
+                self.machines.each(Call::nobody(now), &mut self.effects, |method, cx| method.stop_all(cx));
+            }
+            Effect::Fence(reason) => self.fence(reason),
         }
     }
 
-    fn disk(&mut self, now: Now, disk: ItemId, result: DiskResult<'_>) {
-        self.method(now, |method, at| method.disk(at, disk, result));
+    /// Carries one edge, in the order that is contract: those inside the stack at once, quorum first, then net; then
+    /// external consumers, through delivery, which waits for each of them and holds up nobody but the caller of the
+    /// link. (There is no quorum and no net yet: this is their place. Quorum takes edges that are `whole`, of methods
+    /// that ask for it.)
+    fn edge(&mut self, edge: NodeEdge) {
+        if let Some(event) = self.consumers.delivery.queue(edge) {
+            let note = Note::Event(event.clone());
+            self.note(note);
+        }
     }
 
-    /// Something happens to the active method that is nobody's call.
-    fn method(&mut self, now: Now, call: impl FnOnce(&mut dyn Method, Surroundings<'_>)) {
-        let asked = Asked { now, caller: Caller::default(), request: RequestId(0) };
-        // Without a method nothing beats and nobody waits.
-        let _ = self.stack.method(asked, |method, at| {
-            call(method, at);
-            Ok(())
+    fn note(&mut self, note: Note) {
+        if self.machines.logmask.shows(note.subject()) {
+            self.actions.push_back(Action::Note(note));
+        }
+    }
+
+    /// Notes a refusal: in which tree, of which call.
+    fn refused(
+        &mut self,
+        view: View,
+        Described { call, path, value }: Described,
+        refusal: Refusal,
+        refused: Option<Refused<'_>>,
+        caller: Caller,
+    ) {
+        let items = self.views.tree(view).items();
+        let detail =
+            refused.and_then(|refused| detail(refusal, refused, items, &self.machines, &self.consumers));
+        self.note(Note::Refused { view, call, path, value, refusal, detail, caller });
+    }
+
+    /// Word to those who cache the trees.
+    fn tell_changes(&mut self, request: Option<RequestId>) {
+        let actions = &mut self.actions;
+        self.views.take_changes(|view, change| {
+            // The stack itself makes what is in debugfs: nobody's call.
+            let request = request.filter(|_| view != View::Debugfs);
+            actions.push_back(Action::Changed { view, request, change });
         });
-        self.settle(now, None);
-    }
-
-    /// What a method wants of the trees and of those who wait.
-    fn end(&mut self, now: Now, end: End) {
-        match end {
-            End::Store(request, result) => self.finish(now, request, result),
-            End::Stopping(request) => {
-                self.stopping.insert(request);
-            }
-            End::Stopped(request) => {
-                self.stopping.remove(&request);
-            }
-            End::Pin(item) => self.config.pin(item),
-            End::Unpin(item) => self.config.undepend(item),
-            End::Fence(reason) => self.fence(reason),
-        }
     }
 
     /// This node goes: nothing is written any more, and the driver hears of it before all else.
     fn fence(&mut self, reason: FenceReason) {
-        if self.ended {
+        if self.life == Life::Ended {
             return;
         }
-        (self.stopped, self.ended) = (true, true);
-        let mut wants = Vec::new();
-        if let Some((method, _)) = self.stack.heartbeat.active_mut() {
-            method.stop_uncleanly(&mut wants);
-        }
-        let method = self.stack.nodes.cluster().map(|cluster| cluster.fence_method).unwrap_or_default();
+        self.life = Life::Ended;
+        let method = self.machines.nodes.cluster().map(|cluster| cluster.fence_method).unwrap_or_default();
         // The lines that led to it, then the fence, then what is left to do; nothing is written any more.
         let actions = core::mem::take(&mut self.actions);
         let is_note = |action: &Action| matches!(action, Action::Note(_));
@@ -294,175 +291,134 @@ impl Engine {
         self.actions.extend(
             others.into_iter().filter(|action| !matches!(action, Action::Disk(_, DiskRequest::Write { .. }))),
         );
+        let effects = &mut self.effects;
+        self.machines.heartbeat.each(|method, _| method.stop_uncleanly(effects));
     }
 
-    fn show_region(&mut self, now: Now, id: ItemId, made: bool) {
-        let shown = &mut self.stack.debug_regions;
-        if !made {
-            if let Some(dir) = shown.iter().find_map(|(dir, region)| (*region == id).then_some(*dir)) {
-                shown.remove(&dir);
-                self.debugfs.take_away(dir, now);
-            }
-        } else if let Some(region) = self.stack.heartbeat.layer.by_id(id) {
-            // A region may have the name of a file in o2hb: then it has no directory, as in the kernel.
-            if let Ok(dir) = debugfs::add_region(&mut self.debugfs, self.o2hb, region.name.as_bytes(), now) {
-                shown.insert(dir, id);
-            }
+    fn cancel(&mut self, now: Now, request: RequestId) {
+        if let Some((item, caller)) = self.pending.cancel_removal(request) {
+            let tree = &mut self.views.config.tree;
+            tree.give_up_removing(item);
+            let removal = Described { call: "rmdir", path: tree.items().path(item), value: None };
+            let refusal = Refusal::Interrupted;
+            self.refused(View::Config, removal, refusal, None, caller);
+            self.reply(request, Err(refusal));
         }
+        self.pending.stopped(request);
+        self.machines.each(Call::nobody(now), &mut self.effects, |method, cx| method.cancel(cx, request));
     }
 
     fn listening(&mut self, now: Now, request: RequestId, result: Result<(), Errno>) {
-        let local = self.stack.nodes.listening(request, result.is_ok());
-        let bound = local.and_then(|node| Some(Note::Listening(node.address?, node.port?)));
-        if let Some(note) = bound {
-            self.stack.note(note);
+        let local = self.machines.nodes.listening(request, result.is_ok());
+        if let Some((address, port)) = local.and_then(|node| Some((node.address?, node.port?))) {
+            self.effects.note(Note::Listening(address, port));
         }
-        self.finish(now, request, result.map_err(Refusal::System));
+        self.effects.push(Effect::EndStore { request, result: result.map_err(Refusal::System) });
+        self.carry(now, None);
     }
 
-    /// Ends a store that waited for the driver.
-    fn finish(&mut self, now: Now, request: RequestId, result: Result<(), Refusal>) {
-        let Some(waiting) = self.stack.waiting.remove(&request) else {
-            self.stack.note(Note::Stale(request));
-            return self.settle(now, None);
+    /// Ends a store that waited, and the removal that waited for it.
+    fn end_store(&mut self, now: Now, request: RequestId, result: Result<(), Refusal>) {
+        let Some(PendingStore { item, attribute, data, caller }) = self.pending.take_store(request) else {
+            return self.note(Note::Stale(request));
         };
-        let Waiting { item, attribute, data, caller } = waiting;
         let length = data.len();
         if let Err(refusal) = result {
-            let attribute = u8::try_from(attribute).unwrap_or(u8::MAX);
-            let path = self.config.items().object_path(Object::Attribute(item, attribute));
+            let path = self.tree(View::Config).items().object_path(Object::Attribute(item, attribute));
             let refused = Some(Refused { item, value: &data, target: None });
             let store = Described { call: "store", path, value: Some(data.clone()) };
-            self.stack.refuse((View::Config, self.config.items()), store, refusal, refused, caller);
+            self.refused(View::Config, store, refusal, refused, caller);
         }
-        let result = result.map(|()| length);
-        let events = self.stack.heartbeat.layer.delivery.next_number();
-        let due = self.config.finish_store(&mut self.stack, request, result, now);
-        // What changed, changed by the removal behind the store: its caller's kernel knows already, and holds
-        // locks that word of it would wait for.
-        let removal = due.iter().map(|(due, _)| *due).find(|due| *due != request);
-        self.settle(now, removal);
-        for (due, result) in due {
-            let result = result.map(Reply::Tree);
-            if due == request { self.reply(due, result) } else { self.answer(events, due, result) }
+        let Self { views, machines, consumers, effects, pending, .. } = self;
+        let events = consumers.delivery.next_number();
+        let removal = views.config.tree.store_ended(item).and_then(|item| {
+            let (request, caller) = pending.take_removal_of(item)?;
+            views.config.go_on_removing(machines, effects, item, Call { now, caller, request });
+            Some(request)
+        });
+        // What changed, changed by the removal: its caller's kernel knows already, and holds locks that word of it
+        // would wait for.
+        self.carry(now, removal);
+        self.reply(request, result.map(|()| Reply::Tree(Answer::Stored(length))));
+        if let Some(removal) = removal {
+            self.answer(events, removal, Ok(Reply::Tree(Answer::Done)));
         }
     }
 
     /// Answers a call; if events were queued since `events`, only behind them.
     fn answer(&mut self, events: u64, request: RequestId, result: Result<Reply, Refusal>) {
-        let queued = self.stack.heartbeat.layer.delivery.next_number();
-        if queued > events || self.stopping.contains(&request) {
-            self.held.push((queued, request, result));
+        let queued = self.consumers.delivery.next_number();
+        if queued > events || self.pending.is_stopping(request) {
+            self.pending.add_answer(request, queued, result);
         } else {
             self.reply(request, result);
         }
     }
 
-    fn subscribe(&mut self, now: Now, wish: &Subscribe<'_>) {
-        match self.hold(now, wish) {
-            Ok(region) => {
-                let scope = region.map_or(Scope::Everything, Scope::Region);
-                let delivery = &mut self.stack.heartbeat.layer.delivery;
-                delivery.register(wish.consumer, scope, wish.edge, wish.priority, wish.patience);
-                self.reply(wish.request, Ok(Reply::Subscribed(self.up(region))));
-            }
-            Err(refusal) => {
-                let region = wish.region.map(<[u8]>::to_vec);
-                self.stack.note(Note::NotSubscribed { region, refusal });
-                self.actions.extend(self.stack.actions.drain(..));
-                self.reply(wish.request, Err(refusal));
-            }
+    fn subscribe(&mut self, now: Now, subscribe: &Subscribe<'_>) {
+        let Self { views, machines, consumers, effects, .. } = self;
+        let subscribed = match self.life {
+            Life::Running => consumers.subscribe(subscribe, &mut views.config.tree, machines, effects, now),
+            Life::Stopping | Life::Ended => Err(Refusal::ShuttingDown),
+        };
+        if let Err(refusal) = subscribed {
+            let region = subscribe.region.map(<[u8]>::to_vec);
+            effects.note(Note::NotSubscribed { region, refusal });
         }
-    }
-
-    /// A consumer of one region pins what the method says, and the local node.
-    fn hold(&mut self, now: Now, wish: &Subscribe<'_>) -> Result<Option<ItemId>, Refusal> {
-        if self.stopped {
-            return Err(Refusal::ShuttingDown);
-        }
-        let Some(name) = wish.region else { return Ok(None) };
-        let region = self.stack.heartbeat.layer.by_name(name).ok_or(Refusal::NoSuchRegion)?.id;
-        let cluster = self.stack.nodes.cluster();
-        let local = cluster.and_then(|cluster| cluster.local()).ok_or(Refusal::NoLocalNode)?.id;
-        // Asked of both before either is pinned for good.
-        self.config.depend(region)?;
-        let pinned = self.config.depend(local);
-        self.config.undepend(region);
-        pinned?;
-        self.method(now, |method, at| method.hold(at, region));
-        self.pins.insert(wish.consumer, (region, local));
-        Ok(Some(region))
+        self.carry(now, None);
+        self.reply(subscribe.request, subscribed.map(Reply::Subscribed));
     }
 
     fn unsubscribe(&mut self, now: Now, consumer: ConsumerId) {
-        self.stack.heartbeat.layer.delivery.unregister(consumer);
-        if let Some((region, local)) = self.pins.remove(&consumer) {
-            self.config.undepend(local);
-            self.method(now, |method, at| method.release(at, region));
-        }
+        self.consumers.unsubscribe(consumer, &mut self.machines, &mut self.effects, now);
+        self.carry(now, None);
     }
 
-    /// Lets events run as far as they can, and answers those who waited for them.
-    fn pump(&mut self, now: Now) {
-        while let Some(step) = self.stack.heartbeat.layer.delivery.step(now.mono) {
+    /// Carries what is left, lets events run as far as they can, and answers those who waited for that.
+    fn finish(&mut self, now: Now) {
+        self.carry(now, None);
+        while let Some(step) = self.consumers.delivery.step(now.mono) {
             match step {
                 Step::Deliver(consumer, event) => self.actions.push_back(Action::Deliver { consumer, event }),
                 Step::Expelled(consumer, event) => {
                     self.unsubscribe(now, consumer);
-                    self.stack.note(Note::Expelled(consumer, event));
-                    self.actions.extend(self.stack.actions.drain(..));
+                    self.note(Note::Expelled(consumer, event));
                     self.actions.push_back(Action::Expelled { consumer });
                 }
             }
         }
-        let delivered = self.stack.heartbeat.layer.delivery.delivered();
-        let (stopping, actions) = (&self.stopping, &mut self.actions);
-        self.held.retain(|(until, request, result)| {
-            let wait = *until > delivered || stopping.contains(request);
-            if !wait {
-                actions.push_back(Action::Reply { request: *request, result: result.clone() });
-            }
-            wait
-        });
-        let still = self.stack.heartbeat.active().is_some_and(|method| method.stopping());
-        if self.stopped && !self.ended && !still {
-            self.ended = true;
+        let (told, actions) = (self.consumers.delivery.delivered(), &mut self.actions);
+        self.pending.take_told(told, |request, result| actions.push_back(Action::Reply { request, result }));
+        if self.life == Life::Stopping && !self.machines.heartbeat.stopping() {
+            self.life = Life::Ended;
             self.actions.push_back(Action::Stopped);
         }
     }
 
     fn shut_down(&mut self, now: Now) {
-        self.stopped = true;
-        let callbacks = self.stack.heartbeat.layer.delivery.callbacks();
-        for consumer in callbacks.iter().map(|callback| callback.consumer).collect::<Vec<_>>() {
+        self.life = Life::Stopping;
+        for consumer in self.consumers.all() {
             self.unsubscribe(now, consumer);
         }
-        self.stopping.clear();
-        for (_, request, result) in core::mem::take(&mut self.held) {
-            self.reply(request, result);
+        let actions = &mut self.actions;
+        self.pending.take_known(|request, result| actions.push_back(Action::Reply { request, result }));
+        self.effects.push(Effect::StopRegions);
+        self.carry(now, None);
+        for request in self.pending.stores() {
+            self.effects.push(Effect::EndStore { request, result: Err(Refusal::ShuttingDown) });
         }
-        self.method(now, |method, at| method.stop_all(at));
-        for request in self.stack.waiting.keys().copied().collect::<Vec<_>>() {
-            self.finish(now, request, Err(Refusal::ShuttingDown));
-        }
+        self.carry(now, None);
     }
 
     fn reply(&mut self, request: RequestId, result: Result<Reply, Refusal>) {
         self.actions.push_back(Action::Reply { request, result });
     }
+}
 
-    /// Who is up in a region, or in all regions.
-    fn up(&self, region: Option<ItemId>) -> Vec<Up> {
-        let Some(method) = self.stack.heartbeat.active() else { return Vec::new() };
-        let regions = self.stack.heartbeat.layer.regions().iter().map(|region| region.id);
-        let wanted = regions.filter(|id| region.is_none_or(|region| region == *id));
-        let up_in = |id: ItemId| {
-            let nodes: Vec<_> = method.fill_node_map(Some(id)).iter().collect();
-            nodes.into_iter().filter_map(move |num| {
-                let node = NodeName { num, name: self.stack.nodes.node_by_num(num)?.name.clone() };
-                Some(Up { region: id, node, since: method.up_since(id, num)? })
-            })
-        };
-        wanted.flat_map(up_in).collect()
+#[cfg(test)]
+impl Engine {
+    /// For tests of what no call can reach.
+    pub(crate) fn heartbeat_mut(&mut self) -> &mut crate::heartbeat::Heartbeat {
+        &mut self.machines.heartbeat
     }
 }

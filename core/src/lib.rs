@@ -16,8 +16,10 @@
 
 extern crate alloc;
 
-mod debugfs;
+mod call;
+mod consumers;
 mod detail;
+mod effect;
 mod engine;
 mod errno;
 mod error;
@@ -25,20 +27,24 @@ mod fence;
 pub mod heartbeat;
 mod ids;
 mod logmask;
+mod machines;
 mod message;
 mod name;
 pub mod nodeman;
 mod note;
 mod number;
-mod o2cb;
+mod pending;
 mod status;
-mod sysfs;
 #[cfg(test)]
 mod testing;
 mod text;
 mod time;
+mod timers;
 pub mod tree;
+mod views;
 
+pub use call::Call;
+pub use effect::{Effect, Effects};
 pub use engine::{Config, Engine};
 pub use error::{Errno, Refusal};
 pub use fence::FenceReason;

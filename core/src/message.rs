@@ -66,7 +66,7 @@ pub struct Subscribe<'a> {
     pub edge: Option<Edge>,
     /// Lower is told first; equal ones in order of registration.
     pub priority: i32,
-    /// After how long without [`Input::Delivered`] it is struck off; none: never.
+    /// After how long without [`Input::Delivered`] it is expelled; none: never.
     pub patience: Option<Duration>,
 }
 
@@ -87,7 +87,7 @@ pub enum Action {
         /// Of what.
         event: Event,
     },
-    /// The consumer has been struck off; it gets nothing more.
+    /// The consumer has been expelled; it gets nothing more.
     Expelled {
         /// Who.
         consumer: ConsumerId,

@@ -6,8 +6,8 @@ use core::fmt;
 
 use crate::error::Refusal;
 use crate::fence::FenceReason;
-use crate::heartbeat::Event;
 use crate::heartbeat::disk::DiskNote;
+use crate::heartbeat::event::Event;
 use crate::ids::{Caller, ConsumerId, RequestId, View};
 use crate::logmask::Subject;
 use crate::name::{Name, printable};
@@ -93,9 +93,9 @@ impl Note {
     /// Its subject in `logmask`.
     pub fn subject(&self) -> Subject {
         match self {
-            Self::Event(_) => Subject::HEARTBEAT,
-            Self::Expelled(..) | Self::Stale(_) | Self::Fence(_) => Subject::ERROR,
-            Self::Disk { note, .. } if note.is_error() => Subject::ERROR,
+            Self::Event(_) => Subject::Heartbeat,
+            Self::Expelled(..) | Self::Stale(_) | Self::Fence(_) => Subject::Error,
+            Self::Disk { note, .. } if note.is_error() => Subject::Error,
             Self::Refused { .. }
             | Self::Ignored { .. }
             | Self::NotSubscribed { .. }
@@ -103,7 +103,7 @@ impl Note {
             | Self::DiskMode(_)
             | Self::Method(_)
             | Self::Disk { .. }
-            | Self::Listening(..) => Subject::NOTICE,
+            | Self::Listening(..) => Subject::Notice,
         }
     }
 

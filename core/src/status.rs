@@ -4,10 +4,13 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::heartbeat::NodeName;
+use crate::consumers::{Consumers, up_in};
+use crate::heartbeat::{Disk, NodeName};
 use crate::ids::{ItemId, NodeNum, NodeSet};
+use crate::machines::Machines;
 use crate::name::Name;
 use crate::nodeman::{Address, FenceMethod};
+use crate::tree::Tree;
 
 /// Everything that a person asks for first.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -22,6 +25,43 @@ pub struct Status {
     pub regions: Vec<RegionStatus>,
     /// How many consumers are registered.
     pub consumers: usize,
+}
+
+impl Status {
+    pub(crate) fn of(machines: &Machines, consumers: &Consumers, tree: &Tree) -> Self {
+        let heartbeat = &machines.heartbeat;
+        let cluster = machines.nodes.cluster().map(|cluster| ClusterStatus {
+            name: cluster.name.clone(),
+            fence_method: cluster.fence_method,
+            nodes: cluster
+                .nodes()
+                .map(|node| NodeStatus {
+                    name: node.name.clone(),
+                    num: node.num,
+                    address: node.address,
+                    port: node.port,
+                    local: cluster.local().is_some_and(|local| local.id == node.id),
+                })
+                .collect(),
+            up: heartbeat.layer.fill_node_map(None),
+        });
+        let disk = heartbeat.get::<Disk>();
+        let regions = heartbeat.layer.regions().map(|region| RegionStatus {
+            id: region.id,
+            name: region.name.clone(),
+            method: region.method,
+            holds: tree.dependents(region.id),
+            disk: disk.and_then(|disk| disk.status(region.id)),
+            up: up_in(machines, region).map(|up| (up.node, up.since)).collect(),
+        });
+        Self {
+            method: heartbeat.active_name(),
+            methods: heartbeat.available().collect(),
+            cluster,
+            regions: regions.collect(),
+            consumers: consumers.delivery.callbacks().len(),
+        }
+    }
 }
 
 /// The cluster and its nodes.

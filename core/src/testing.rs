@@ -242,9 +242,9 @@ impl Bench {
     }
 
     /// Numbers of the nodes that are up at the moment of registration.
-    pub(crate) fn subscribe(&mut self, wish: Wish) -> Result<Vec<u8>, Refusal> {
+    pub(crate) fn subscribe(&mut self, registration: Registration) -> Result<Vec<u8>, Refusal> {
         let request = self.request();
-        let Wish { consumer, region, edge, priority, patience } = wish;
+        let Registration { consumer, region, edge, priority, patience } = registration;
         self.input(Input::Subscribe(Subscribe {
             request,
             consumer: ConsumerId(consumer),
@@ -301,9 +301,23 @@ impl Bench {
     }
 }
 
+/// The region of [`Bench::user`].
+pub(crate) const REGION: &str = "cluster/c/heartbeat/R";
+
+/// Links a node into a region.
+pub(crate) fn up(bench: &mut Bench, node: &str, region: &str) -> RequestId {
+    let link = alloc::format!("cluster/c/heartbeat/{region}/{node}");
+    bench.ask_link(&alloc::format!("cluster/c/node/{node}"), &link)
+}
+
+/// Removes such a link.
+pub(crate) fn down(bench: &mut Bench, node: &str, region: &str) -> RequestId {
+    bench.ask_unlink(&alloc::format!("cluster/c/heartbeat/{region}/{node}"))
+}
+
 /// A registration, in short.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Wish {
+pub(crate) struct Registration {
     pub(crate) consumer: u64,
     pub(crate) region: Option<&'static str>,
     pub(crate) edge: Option<Edge>,
@@ -311,7 +325,7 @@ pub(crate) struct Wish {
     pub(crate) patience: Option<u64>,
 }
 
-impl Wish {
+impl Registration {
     pub(crate) fn all(consumer: u64) -> Self {
         Self { consumer, ..Self::default() }
     }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
-use uo2cb_core::tree::{Asked, Change, Op, Outcome, Owner, Subsystem, Tree};
-use uo2cb_core::{Caller, Now, Refusal, RequestId, View};
+use uo2cb_core::tree::{Change, Op, Outcome, Owner, Subsystem, Tree};
+use uo2cb_core::{Call, Caller, Now, Refusal, RequestId, View};
 use uo2cb_fusefs::{Mounted, Respond, Service};
 
 /// One tree and who answers for it. Its stores end at once.
@@ -45,10 +45,10 @@ impl<S: Subsystem + Send + 'static> TreeService<S> {
 impl<S: Subsystem + Send + 'static> Service for TreeService<S> {
     fn call(&self, _: View, caller: Caller, op: Op<'_>, respond: Respond) {
         let now = Now { mono: uo2cb_core::Instant::at(self.start.elapsed()), unix: wall_clock() };
-        let asked = Asked { now, caller, request: RequestId(0) };
+        let call = Call { now, caller, request: RequestId(0) };
         let (outcome, changes): (Outcome, Vec<Change>) = {
             let (tree, subsystem) = &mut *self.state.lock();
-            (tree.apply(subsystem, asked, &op), tree.take_changes())
+            (tree.apply(subsystem, call, &op), tree.take_changes())
         };
         if let Some(mounted) = &*self.mounted.lock() {
             changes.iter().for_each(|change| mounted.changed(change, true));

@@ -3,7 +3,7 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use crate::testing::{Bench, Wish};
+use crate::testing::{Bench, Registration};
 use crate::tree::{Object, Op, SetAttr};
 use crate::{Errno, Note, View};
 
@@ -119,8 +119,8 @@ fn what_is_in_the_way_of_a_removal_is_named() {
         "symlink cluster/c/heartbeat/R/b \"cluster/c/node/n2\": \
          the node is linked in this region already: as a (EEXIST)",
     );
-    bench.subscribe(Wish::of(1, "R")).unwrap();
-    bench.subscribe(Wish::of(2, "R")).unwrap();
+    bench.subscribe(Registration::of(1, "R")).unwrap();
+    bench.subscribe(Registration::of(2, "R")).unwrap();
     bench.rmdir("cluster/c/heartbeat/R").unwrap_err();
     said(&mut bench, "rmdir cluster/c/heartbeat/R: somebody depends on the item: 2 consumers hold (EBUSY)");
     bench.unsubscribe(1);

@@ -3,7 +3,7 @@
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use crate::testing::{Bench, CALLER, Wish};
+use crate::testing::{Bench, CALLER, Registration};
 use crate::tree::{Change, Forbidden, Object, Op, SetAttr};
 use crate::{Action, Config, Errno, Input, ItemId, Note, Refusal, View};
 
@@ -82,7 +82,7 @@ fn the_logmask_silences_notes() {
 #[test]
 fn a_cluster_without_a_method_cannot_be_made() {
     let mut bench = Bench::new();
-    bench.engine.stack.heartbeat.unregister("disk");
+    bench.engine.heartbeat_mut().unregister("disk");
     assert_eq!(bench.mkdir("cluster/c"), Err(Refusal::NoMethod));
     assert_eq!(Refusal::NoMethod.errno(), Errno::ENOMEM);
     assert_eq!(
@@ -154,9 +154,9 @@ fn cluster_stack_takes_four_letters() {
 fn a_held_region_uses_the_cluster_stack() {
     let mut bench = Bench::user();
     let (label, plugin) = ("fs/ocfs2/cluster_stack", "fs/ocfs2/active_cluster_plugin");
-    bench.subscribe(Wish::all(1)).unwrap();
+    bench.subscribe(Registration::all(1)).unwrap();
     assert_eq!(bench.read_in(View::Sysfs, plugin), "");
-    bench.subscribe(Wish::of(2, "R")).unwrap();
+    bench.subscribe(Registration::of(2, "R")).unwrap();
     assert_eq!(bench.read_in(View::Sysfs, plugin), "o2cb\n");
     assert_eq!(bench.write_in(View::Sysfs, label, "user\n"), Err(Refusal::StackInUse));
     assert_eq!(Refusal::StackInUse.errno(), Errno::EBUSY);
@@ -201,7 +201,7 @@ fn debugfs_shows_who_is_up_and_who_is_held() {
     assert_eq!(bench.read_in(View::Debugfs, "o2hb/R/livenodes"), "1 2 \n");
     assert_eq!(bench.read_in(View::Debugfs, "o2hb/livenodes"), "1 2 3 \n");
     assert_eq!(bench.read_in(View::Debugfs, "o2hb/R/pinned"), "0\n");
-    bench.subscribe(Wish::of(1, "R")).unwrap();
+    bench.subscribe(Registration::of(1, "R")).unwrap();
     assert_eq!(bench.read_in(View::Debugfs, "o2hb/R/pinned"), "1\n");
     assert_eq!(bench.read_in(View::Debugfs, "o2hb/S/pinned"), "0\n");
     assert_eq!(bench.read_in(View::Debugfs, "o2hb/R/elapsed_time_in_ms"), "0\n");
@@ -257,7 +257,7 @@ fn a_waiting_rmdir_that_is_given_up_is_noted() {
 #[test]
 fn shutdown_answers_everybody_once() {
     let mut bench = Bench::user();
-    bench.subscribe(Wish::of(1, "R")).unwrap();
+    bench.subscribe(Registration::of(1, "R")).unwrap();
     bench.write("cluster/c/node/n0/local", "0").unwrap();
     let linked = bench.ask_link("cluster/c/node/n3", "cluster/c/heartbeat/R/n3");
     let store = bench.ask_local("n1", "1");
@@ -278,7 +278,7 @@ fn after_shutdown_everything_is_refused_and_noted() {
     bench.log.clear();
     assert_eq!(bench.mkdir("cluster/c/node/x"), Err(Refusal::ShuttingDown));
     assert_eq!(refusals(&bench).len(), 1);
-    assert_eq!(bench.subscribe(Wish::all(1)), Err(Refusal::ShuttingDown));
+    assert_eq!(bench.subscribe(Registration::all(1)), Err(Refusal::ShuttingDown));
     assert_eq!(Refusal::ShuttingDown.errno(), Errno::EIO);
     bench.input(Input::Shutdown);
     assert_eq!(bench.logged(&Action::Stopped), 0);

@@ -1,4 +1,4 @@
-//! What a consumer is told.
+//! A node goes up or down: what is carried inside the stack, and what a consumer is told.
 
 use core::fmt;
 use core::time::Duration;
@@ -70,6 +70,34 @@ pub struct NodeName {
     pub num: NodeNum,
     /// Its name.
     pub name: Name,
+}
+
+/// A node came into the group of a region, or left it: carried to all who listen, in the order that the engine shows.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NodeEdge {
+    /// Which way.
+    pub edge: Edge,
+    /// Which node.
+    pub node: NodeName,
+    /// In which region.
+    pub region: RegionName,
+    /// Whether that was the first region to see it, or the last one to lose it: the node itself went up or down.
+    pub whole: bool,
+    /// What consumers of the region's method are told of.
+    pub telling: Telling,
+    /// Why.
+    pub cause: Cause,
+    /// When, wall clock since 1970.
+    pub at: Duration,
+}
+
+/// Of which edges a method's consumers are told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Telling {
+    /// Of each, with its region.
+    Regions,
+    /// Of those of whole nodes only, without a region.
+    Nodes,
 }
 
 /// A node went up or down.

@@ -5,29 +5,29 @@
 //! without a number (no event could name it), and a second link to one node in one region (removing either
 //! would say "down" of a node that is still linked).
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::time::Duration;
 
-use super::event::{Cause, Edge, NodeName};
-use super::method::{Method, Surroundings};
+use super::event::{Cause, NodeName, Telling};
+use super::method::{Context, Method};
 use crate::error::Refusal;
-use crate::ids::{ItemId, NodeNum, NodeSet};
+use crate::ids::{ItemId, NodeNum};
 use crate::name::Name;
 use crate::tree::{Kind, Stored};
 
 static GROUP: Kind = Kind { name: "heartbeat group", makes: true, links: false, attributes: &[] };
 static REGION: Kind = Kind { name: "region", makes: false, links: true, attributes: &[] };
 
-/// Since when each node is up, by region.
+/// User heartbeat. The layer's groups are all that there is to remember.
 #[derive(Debug, Default)]
-pub struct User {
-    regions: BTreeMap<ItemId, BTreeMap<NodeNum, Duration>>,
-}
+pub struct User;
 
 impl Method for User {
     fn name(&self) -> &'static str {
         "user"
+    }
+
+    fn telling(&self) -> Telling {
+        Telling::Regions
     }
 
     fn group(&self) -> &'static Kind {
@@ -38,60 +38,40 @@ impl Method for User {
         &REGION
     }
 
-    fn make_region(&mut self, _: Surroundings<'_>, region: ItemId) -> Result<(), Refusal> {
-        self.regions.insert(region, BTreeMap::new());
+    fn make_region(&mut self, _: Context<'_>, _: ItemId) -> Result<(), Refusal> {
         Ok(())
     }
 
-    fn drop_region(&mut self, _: Surroundings<'_>, region: ItemId) {
+    fn drop_region(&mut self, _: Context<'_>, _: ItemId) {
         // Links keep a region from being removed: nobody is up in it any more.
-        self.regions.remove(&region);
     }
 
     fn show(&self, _: Option<ItemId>, _: usize, _: &mut Vec<u8>) -> Result<(), Refusal> {
         Err(Refusal::Gone)
     }
 
-    fn store(
-        &mut self,
-        _: Surroundings<'_>,
-        _: Option<ItemId>,
-        _: usize,
-        _: &[u8],
-    ) -> Result<Stored, Refusal> {
+    fn store(&mut self, _: Context<'_>, _: Option<ItemId>, _: usize, _: &[u8]) -> Result<Stored, Refusal> {
         Err(Refusal::Gone)
     }
 
     fn allow_link(
         &mut self,
-        at: Surroundings<'_>,
+        mut cx: Context<'_>,
         region: ItemId,
         node: &Name,
         num: Option<NodeNum>,
     ) -> Result<(), Refusal> {
         let num = num.ok_or(Refusal::NodeUnnumbered)?;
-        let up = self.regions.get_mut(&region).ok_or(Refusal::Gone)?;
-        if up.contains_key(&num) {
+        if cx.layer.check_node_status(Some(region), num) {
             return Err(Refusal::NodeLinked);
         }
-        up.insert(num, at.now.unix);
-        let node = NodeName { num, name: node.clone() };
-        at.layer.node_event(Edge::Up, node, Some(region), Cause::Linked(at.caller.pid), at.now);
+        let cause = Cause::Linked(cx.call.caller.pid);
+        cx.joined(region, NodeName { num, name: node.clone() }, cause);
         Ok(())
     }
 
-    fn drop_link(&mut self, at: Surroundings<'_>, region: ItemId, node: NodeName) {
-        if self.regions.get_mut(&region).is_some_and(|up| up.remove(&node.num).is_some()) {
-            at.layer.node_event(Edge::Down, node, Some(region), Cause::Unlinked(at.caller.pid), at.now);
-        }
-    }
-
-    fn fill_node_map(&self, region: Option<ItemId>) -> NodeSet {
-        let all = self.regions.iter().filter(|(id, _)| region.is_none_or(|region| region == **id));
-        all.flat_map(|(_, up)| up.keys().copied()).collect()
-    }
-
-    fn up_since(&self, region: ItemId, node: NodeNum) -> Option<Duration> {
-        self.regions.get(&region)?.get(&node).copied()
+    fn drop_link(&mut self, mut cx: Context<'_>, region: ItemId, node: NodeName) {
+        let cause = Cause::Unlinked(cx.call.caller.pid);
+        cx.left(region, node.num, cause);
     }
 }

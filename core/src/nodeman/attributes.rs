@@ -3,73 +3,69 @@
 use alloc::vec::Vec;
 
 use super::{Address, Cluster, FenceMethod, Node, NodeManager, parse_address};
+use crate::effect::{Effect, Effects};
 use crate::error::Refusal;
 use crate::ids::{ItemId, NodeNum, RequestId};
+use crate::message::Action;
+use crate::note::Note;
 use crate::number;
 use crate::text::{boolean, line};
-use crate::tree::{Attribute, Kind};
+use crate::tree::{Attribute, Kind, Stored, files};
+
+files! {
+    /// Files of a cluster.
+    pub(crate) enum ClusterFile {
+        IdleTimeout = Attribute::read_write("idle_timeout_ms"),
+        KeepaliveDelay = Attribute::read_write("keepalive_delay_ms"),
+        ReconnectDelay = Attribute::read_write("reconnect_delay_ms"),
+        FenceMethod = Attribute::read_write("fence_method"),
+    }
+}
+
+files! {
+    /// Files of a node.
+    pub(crate) enum NodeFile {
+        Num = Attribute::read_write("num"),
+        Port = Attribute::read_write("ipv4_port"),
+        Address = Attribute::read_write("ipv4_address"),
+        Local = Attribute::read_write("local"),
+    }
+}
 
 /// `cluster/NAME`.
-pub static CLUSTER: Kind = Kind {
-    name: "cluster",
-    makes: false,
-    links: false,
-    attributes: &[
-        Attribute::read_write("idle_timeout_ms"),
-        Attribute::read_write("keepalive_delay_ms"),
-        Attribute::read_write("reconnect_delay_ms"),
-        Attribute::read_write("fence_method"),
-    ],
-};
+pub static CLUSTER: Kind =
+    Kind { name: "cluster", makes: false, links: false, attributes: ClusterFile::ATTRIBUTES };
 
 /// `cluster/NAME/node`.
 pub static NODES: Kind = Kind { name: "node group", makes: true, links: false, attributes: &[] };
 
 /// `cluster/NAME/node/NODE`.
-pub static NODE: Kind = Kind {
-    name: "node",
-    makes: false,
-    links: false,
-    attributes: &[
-        Attribute::read_write("num"),
-        Attribute::read_write("ipv4_port"),
-        Attribute::read_write("ipv4_address"),
-        Attribute::read_write("local"),
-    ],
-};
-
-/// What a store asks of the rest of the stack.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Effect {
-    /// Nothing.
-    None,
-    /// Listen here; [`NodeManager::listening`] takes the result.
-    Listen(Address, u16),
-    /// The local node is no more.
-    StopListening,
-    /// Another fence method than before.
-    FenceMethod(FenceMethod),
-}
+pub static NODE: Kind = Kind { name: "node", makes: false, links: false, attributes: NodeFile::ATTRIBUTES };
 
 impl NodeManager {
     /// Text of a file of a cluster.
-    pub fn show_cluster(&self, attribute: usize, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    pub(crate) fn show_cluster(&self, file: ClusterFile, out: &mut Vec<u8>) -> Result<(), Refusal> {
         let cluster = self.cluster.as_ref().ok_or(Refusal::Gone)?;
-        match attribute {
-            0 => line(out, cluster.idle_timeout_ms),
-            1 => line(out, cluster.keepalive_delay_ms),
-            2 => line(out, cluster.reconnect_delay_ms),
-            _ => line(out, cluster.fence_method.word()),
+        match file {
+            ClusterFile::IdleTimeout => line(out, cluster.idle_timeout_ms),
+            ClusterFile::KeepaliveDelay => line(out, cluster.keepalive_delay_ms),
+            ClusterFile::ReconnectDelay => line(out, cluster.reconnect_delay_ms),
+            ClusterFile::FenceMethod => line(out, cluster.fence_method.word()),
         }
         Ok(())
     }
 
     /// New value of a file of a cluster.
-    pub fn store_cluster(&mut self, attribute: usize, data: &[u8]) -> Result<Effect, Refusal> {
+    pub(crate) fn store_cluster(
+        &mut self,
+        file: ClusterFile,
+        data: &[u8],
+        effects: &mut Effects,
+    ) -> Result<(), Refusal> {
         let peers = self.connected_peers;
         let cluster = self.cluster.as_mut().ok_or(Refusal::Gone)?;
-        match attribute {
-            0 => {
+        match file {
+            ClusterFile::IdleTimeout => {
                 let idle = milliseconds(data)?;
                 if idle != cluster.idle_timeout_ms {
                     agreed(peers)?;
@@ -77,7 +73,7 @@ impl NodeManager {
                     cluster.idle_timeout_ms = idle;
                 }
             }
-            1 => {
+            ClusterFile::KeepaliveDelay => {
                 let keepalive = milliseconds(data)?;
                 if keepalive != cluster.keepalive_delay_ms {
                     agreed(peers)?;
@@ -85,42 +81,43 @@ impl NodeManager {
                     cluster.keepalive_delay_ms = keepalive;
                 }
             }
-            2 => cluster.reconnect_delay_ms = milliseconds(data)?,
-            _ => {
+            ClusterFile::ReconnectDelay => cluster.reconnect_delay_ms = milliseconds(data)?,
+            ClusterFile::FenceMethod => {
                 let method = fence_method(data)?;
                 if method != cluster.fence_method {
                     cluster.fence_method = method;
-                    return Ok(Effect::FenceMethod(method));
+                    effects.note(Note::FenceMethod(method));
                 }
             }
         }
-        Ok(Effect::None)
+        Ok(())
     }
 
     /// Text of a file of a node.
-    pub fn show_node(&self, item: ItemId, attribute: usize, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    pub(crate) fn show_node(&self, item: ItemId, file: NodeFile, out: &mut Vec<u8>) -> Result<(), Refusal> {
         let node = self.node(item).ok_or(Refusal::Gone)?;
-        match attribute {
-            0 => line(out, node.num.map_or(0, NodeNum::get)),
-            1 => line(out, node.port.unwrap_or(0)),
-            2 => line(out, node.address.unwrap_or(Address([0; 4]))),
-            _ => line(out, u8::from(self.is_local(item))),
+        match file {
+            NodeFile::Num => line(out, node.num.map_or(0, NodeNum::get)),
+            NodeFile::Port => line(out, node.port.unwrap_or(0)),
+            NodeFile::Address => line(out, node.address.unwrap_or(Address([0; 4]))),
+            NodeFile::Local => line(out, u8::from(self.is_local(item))),
         }
         Ok(())
     }
 
     /// New value of a file of a node. The order of the checks is the kernel's (`o2nm_node_*_store`).
-    pub fn store_node(
+    pub(crate) fn store_node(
         &mut self,
         request: RequestId,
         item: ItemId,
-        attribute: usize,
+        file: NodeFile,
         data: &[u8],
-    ) -> Result<Effect, Refusal> {
+        effects: &mut Effects,
+    ) -> Result<Stored, Refusal> {
         let cluster = self.cluster.as_mut().ok_or(Refusal::Gone)?;
-        match attribute {
-            0 => store_num(cluster, item, data)?,
-            1 => {
+        match file {
+            NodeFile::Num => store_num(cluster, item, data)?,
+            NodeFile::Port => {
                 let port = match number::unsigned(data)? {
                     0 => return Err(Refusal::PortZero),
                     port => {
@@ -129,21 +126,21 @@ impl NodeManager {
                 };
                 set_once(&mut node_mut(cluster, item)?.port, port, Refusal::PortSet)?;
             }
-            2 => {
+            NodeFile::Address => {
                 let address = parse_address(data)?;
                 if cluster.nodes().any(|node| node.address == Some(address)) {
                     return Err(Refusal::AddressTaken);
                 }
                 set_once(&mut node_mut(cluster, item)?.address, address, Refusal::AddressSet)?;
             }
-            _ => return store_local(cluster, request, item, data),
+            NodeFile::Local => return store_local(cluster, request, item, data, effects),
         }
-        Ok(Effect::None)
+        Ok(Stored::Done)
     }
 
-    /// The bind that the [`Effect::Listen`] of `request` asked for has ended. Gives the node that is the local
+    /// The bind that the store `request` of `local` asked for has ended. Gives the node that is the local
     /// one now; none when the bind failed, or `local` was taken back meanwhile.
-    pub fn listening(&mut self, request: RequestId, bound: bool) -> Option<&Node> {
+    pub(crate) fn listening(&mut self, request: RequestId, bound: bool) -> Option<&Node> {
         let cluster = self.cluster.as_mut()?;
         let (item, _) = cluster.starting.take_if(|(_, asked)| *asked == request)?;
         if !bound {
@@ -181,7 +178,8 @@ fn store_local(
     request: RequestId,
     item: ItemId,
     data: &[u8],
-) -> Result<Effect, Refusal> {
+    effects: &mut Effects,
+) -> Result<Stored, Refusal> {
     let local = boolean(data)?;
     let node = node_mut(cluster, item)?;
     let (Some(address), Some(port), Some(_)) = (node.address, node.port, node.num) else {
@@ -191,14 +189,17 @@ fn store_local(
         (true, Some(other)) if other != item => Err(Refusal::OtherLocal),
         (true, None) => {
             cluster.starting = Some((item, request));
-            Ok(Effect::Listen(address, port))
+            effects.act(Action::Listen { request, address, port });
+            Ok(Stored::Later)
         }
         (false, Some(other)) if other == item => {
             cluster.local = None;
             cluster.starting = None;
-            Ok(Effect::StopListening)
+            effects.act(Action::StopListening);
+            effects.push(Effect::StopRegions);
+            Ok(Stored::Done)
         }
-        (true | false, _) => Ok(Effect::None),
+        (true | false, _) => Ok(Stored::Done),
     }
 }
 

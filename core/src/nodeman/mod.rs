@@ -8,9 +8,12 @@ mod tests;
 use alloc::collections::BTreeMap;
 
 pub use self::address::{Address, parse_address};
-pub use self::attributes::{CLUSTER, Effect, NODE, NODES};
+pub use self::attributes::{CLUSTER, NODE, NODES};
+pub(crate) use self::attributes::{ClusterFile, NodeFile};
+use crate::effect::Effects;
 use crate::error::Refusal;
 use crate::ids::{ItemId, NodeNum, NodeSet, RequestId};
+use crate::message::Action;
 use crate::name::Name;
 
 /// Longest name of a node, in bytes.
@@ -161,18 +164,22 @@ impl NodeManager {
         Ok(())
     }
 
-    /// rmdir of a cluster or node. True when the local node went: stop listening.
-    pub fn drop_item(&mut self, item: ItemId) -> bool {
-        let Some(cluster) = self.cluster.as_mut() else { return false };
-        if cluster.id == item {
-            let listened = cluster.local.is_some();
+    /// rmdir of a cluster or node. With the local node the listening ends.
+    pub(crate) fn drop_item(&mut self, item: ItemId, effects: &mut Effects) {
+        let Some(cluster) = self.cluster.as_mut() else { return };
+        let local = if cluster.id == item {
+            let local = cluster.local;
             self.cluster = None;
-            return listened;
+            local
+        } else {
+            if let Some(num) = cluster.nodes.remove(&item).and_then(|node| node.num) {
+                cluster.numbers.remove(num);
+            }
+            cluster.starting.take_if(|(starting, _)| *starting == item);
+            cluster.local.take_if(|local| *local == item)
+        };
+        if local.is_some() {
+            effects.act(Action::StopListening);
         }
-        if let Some(num) = cluster.nodes.remove(&item).and_then(|node| node.num) {
-            cluster.numbers.remove(num);
-        }
-        cluster.starting.take_if(|(starting, _)| *starting == item);
-        cluster.local.take_if(|local| *local == item).is_some()
     }
 }

@@ -3,7 +3,8 @@
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use crate::testing::{Bench, Wish};
+use super::ClusterFile;
+use crate::testing::{Bench, Registration};
 use crate::tree::Op;
 use crate::{Action, Errno, Note, Refusal, RequestId, View};
 
@@ -102,12 +103,13 @@ fn with_a_peer_connected_idle_and_keepalive_keep_their_values() {
     let mut manager = super::NodeManager { connected_peers: 1, ..super::NodeManager::default() };
     let name = crate::Name::new(b"c").unwrap();
     manager.make_cluster(crate::ItemId(1), &name).unwrap();
-    assert_eq!(manager.store_cluster(0, b"40000"), Err(Refusal::PeerConnected));
-    assert_eq!(manager.store_cluster(1, b"1000"), Err(Refusal::PeerConnected));
-    assert_eq!(manager.store_cluster(0, b"30000"), Ok(super::Effect::None));
-    assert_eq!(manager.store_cluster(1, b"2000"), Ok(super::Effect::None));
-    assert_eq!(manager.store_cluster(2, b"9"), Ok(super::Effect::None));
-    assert_eq!(manager.store_cluster(0, b"0"), Err(Refusal::TimeoutZero));
+    let mut store = |file, data: &[u8]| manager.store_cluster(file, data, &mut super::Effects::default());
+    assert_eq!(store(ClusterFile::IdleTimeout, b"40000"), Err(Refusal::PeerConnected));
+    assert_eq!(store(ClusterFile::KeepaliveDelay, b"1000"), Err(Refusal::PeerConnected));
+    assert_eq!(store(ClusterFile::IdleTimeout, b"30000"), Ok(()));
+    assert_eq!(store(ClusterFile::KeepaliveDelay, b"2000"), Ok(()));
+    assert_eq!(store(ClusterFile::ReconnectDelay, b"9"), Ok(()));
+    assert_eq!(store(ClusterFile::IdleTimeout, b"0"), Err(Refusal::TimeoutZero));
 }
 
 #[test]
@@ -330,7 +332,7 @@ fn a_removal_that_was_parked_is_named_behind_its_change() {
 #[test]
 fn rmdir_of_the_local_node_stops_listening_unless_it_is_pinned() {
     let mut bench = Bench::user();
-    bench.subscribe(Wish::of(1, "R")).unwrap();
+    bench.subscribe(Registration::of(1, "R")).unwrap();
     assert_eq!(bench.rmdir("cluster/c/node/n0"), Err(Refusal::Depended));
     assert_eq!(bench.logged(&Action::StopListening), 0);
     bench.unsubscribe(1);

@@ -1,22 +1,29 @@
 //! Removal: what stands in its way, and how it waits for a store in flight.
 
-use alloc::vec::Vec;
-
+use super::Tree;
 use super::items::Entry;
-use super::schema::{Asked, Subsystem};
-use super::{Answer, Tree};
+use super::schema::{Context, Subsystem};
+use crate::call::Call;
 use crate::error::Refusal;
-use crate::ids::{Caller, ItemId, RequestId};
-use crate::time::Now;
+use crate::ids::ItemId;
+
+/// How far a removal got.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Removal {
+    /// The item is gone.
+    Done,
+    /// It will be once its stores have ended.
+    Waits,
+}
 
 impl Tree {
-    /// rmdir after the look-up. `Ok(false)`: parked behind a store.
+    /// rmdir after the look-up.
     pub(super) fn rmdir(
         &mut self,
         subsystem: &mut dyn Subsystem,
         item: ItemId,
-        asked: Asked,
-    ) -> Result<bool, Refusal> {
+        call: Call,
+    ) -> Result<Removal, Refusal> {
         let dir = self.items.dir(item)?;
         if dir.default {
             return Err(Refusal::DefaultGroup);
@@ -28,13 +35,12 @@ impl Tree {
             return Err(Refusal::Depended);
         }
         self.may_detach(item)?;
-        if self.stores.values().any(|fragment| *fragment == item) {
+        if dir.stores > 0 {
             self.items.dir_mut(item)?.dropping = true;
-            self.parked.insert(item, asked);
-            return Ok(false);
+            return Ok(Removal::Waits);
         }
-        self.detach(subsystem, item, asked);
-        Ok(true)
+        self.detach(subsystem, item, call);
+        Ok(Removal::Done)
     }
 
     /// The walk of `configfs_detach_prep`: the item and its default groups, newest first.
@@ -48,45 +54,29 @@ impl Tree {
         })
     }
 
-    fn detach(&mut self, subsystem: &mut dyn Subsystem, item: ItemId, asked: Asked) {
-        subsystem.drop_item(&asked.context(&self.items), item);
-        self.remove_entry(item, asked.now);
+    fn detach(&mut self, subsystem: &mut dyn Subsystem, item: ItemId, call: Call) {
+        subsystem.drop_item(&Context { items: &self.items, call }, item);
+        self.remove_entry(item, call.now);
     }
 
-    /// Ends a store that was answered [`Stored::Later`](super::Stored::Later), and the removal that waited
-    /// for it. Gives the answers that are due; a request unknown here gives none.
-    pub fn finish_store(
-        &mut self,
-        subsystem: &mut dyn Subsystem,
-        request: RequestId,
-        result: Result<usize, Refusal>,
-        now: Now,
-    ) -> Vec<(RequestId, Result<Answer, Refusal>)> {
-        let Some(fragment) = self.stores.remove(&request) else { return Vec::new() };
-        let mut due = Vec::from([(request, result.map(Answer::Stored))]);
-        if !self.stores.values().any(|other| *other == fragment) {
-            if let Some(removal) = self.parked.remove(&fragment) {
-                self.detach(subsystem, fragment, Asked { now, ..removal });
-                due.push((removal.request, Ok(Answer::Done)));
-            }
-        }
-        due
+    /// A store that was answered [`Stored::Later`](super::Stored::Later) has ended. The item whose removal waited for
+    /// it and can [go on](Self::go_on_removing) now, if there is one.
+    pub fn store_ended(&mut self, item: ItemId) -> Option<ItemId> {
+        let fragment = self.items.fragment(item);
+        let dir = self.items.dir_mut(fragment).ok()?;
+        dir.stores = dir.stores.saturating_sub(1);
+        (dir.stores == 0 && dir.dropping).then_some(fragment)
     }
 
-    /// Gives up a removal that waits (its caller was killed): of what, and whose. None if there is none.
-    pub fn cancel_removal(&mut self, request: RequestId) -> Option<(ItemId, Caller)> {
-        let waits =
-            |(item, asked): (&ItemId, &Asked)| (asked.request == request).then_some((*item, asked.caller));
-        let (item, caller) = self.parked.iter().find_map(waits)?;
-        self.parked.remove(&item);
+    /// Removes an item whose removal waited.
+    pub fn go_on_removing(&mut self, subsystem: &mut dyn Subsystem, item: ItemId, call: Call) {
+        self.detach(subsystem, item, call);
+    }
+
+    /// A removal that waits is given up (its caller was killed).
+    pub fn give_up_removing(&mut self, item: ItemId) {
         if let Ok(dir) = self.items.dir_mut(item) {
             dir.dropping = false;
         }
-        Some((item, caller))
-    }
-
-    /// Stores and removals that wait for an answer.
-    pub fn waiting(&self) -> impl Iterator<Item = RequestId> + '_ {
-        self.stores.keys().copied().chain(self.parked.values().map(|asked| asked.request))
     }
 }

@@ -30,7 +30,9 @@ pub(super) struct Dir {
     pub(super) dependents: u32,
     /// Links that point here.
     pub(super) linked_by: u32,
-    /// Being removed: an rmdir waits for a store.
+    /// Stores of its attributes, and of its default groups', that still go on.
+    pub(super) stores: u32,
+    /// Being removed: an rmdir waits for those.
     pub(super) dropping: bool,
 }
 

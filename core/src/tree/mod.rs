@@ -5,6 +5,7 @@
 //! kernel that was asked (tests/conformance).
 
 mod detach;
+mod files;
 mod items;
 mod listing;
 mod meta;
@@ -16,14 +17,15 @@ mod tests;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
+pub(crate) use self::files::files;
 pub use self::items::Items;
 use self::items::{Dir, Entry, Link};
 pub use self::listing::DirEntry;
 pub use self::meta::{Attr, FileType, Meta, Object, Owner, SetAttr, SetTime};
 pub use self::ops::{Answer, Described, Forbidden, Op, Outcome};
-pub use self::schema::{Asked, Attribute, Context, Kind, Made, Stored, Subsystem};
+pub use self::schema::{Attribute, Context, Kind, Made, Stored, Subsystem};
 use crate::error::Refusal;
-use crate::ids::{ItemId, RequestId};
+use crate::ids::ItemId;
 use crate::name::Name;
 use crate::time::Now;
 
@@ -60,10 +62,6 @@ pub struct Tree {
     owner: Owner,
     /// What st_size says of an attribute.
     attribute_size: u64,
-    /// Stores that go on, with the fragment that they keep.
-    stores: BTreeMap<RequestId, ItemId>,
-    /// Removals that wait for those.
-    parked: BTreeMap<ItemId, Asked>,
     changes: Vec<Change>,
 }
 
@@ -75,8 +73,6 @@ impl Tree {
             next: ItemId::ROOT.0 + 1,
             owner,
             attribute_size,
-            stores: BTreeMap::new(),
-            parked: BTreeMap::new(),
             changes: Vec::new(),
         };
         tree.items.entries.insert(ItemId::ROOT, Entry::Dir(tree.new_dir(None, None, &ROOT, true, now)));
@@ -183,6 +179,7 @@ impl Tree {
             attribute_meta: BTreeMap::new(),
             dependents: 0,
             linked_by: 0,
+            stores: 0,
             dropping: false,
         }
     }

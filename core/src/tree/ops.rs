@@ -2,11 +2,13 @@
 
 use alloc::vec::Vec;
 
+use super::detach::Removal;
 use super::items::Items;
 use super::listing::DirEntry;
 use super::meta::{Attr, Meta, Object, SetAttr};
-use super::schema::{Asked, Attribute, Stored, Subsystem};
+use super::schema::{Attribute, Context, Stored, Subsystem};
 use super::{Change, Tree};
+use crate::call::Call;
 use crate::error::Refusal;
 use crate::ids::ItemId;
 use crate::name::Name;
@@ -194,23 +196,26 @@ pub enum Answer {
 pub enum Outcome {
     /// Here it is.
     Ready(Result<Answer, Refusal>),
-    /// [`Tree::finish_store`] will give it.
-    Waits,
+    /// A store of this item goes on, until [`Tree::store_ended`].
+    Storing(ItemId),
+    /// The removal of this item waits for stores, until [`Tree::go_on_removing`] or [`Tree::give_up_removing`].
+    Removing(ItemId),
 }
 
-/// Longest text of one store: a page less the NUL behind it.
-const STORE_MAX: usize = 4095;
 /// Largest size that truncate takes (`MAX_NON_LFS`).
 const SIZE_MAX: u64 = (1 << 31) - 1;
 
 impl Tree {
+    /// Longest text of one store, in bytes: a page less the NUL behind it.
+    pub const STORE_MAX: usize = 4095;
+
     /// [`Op::Lookup`] as a question to a tree that does not change.
     pub fn find(&self, dir: ItemId, name: &[u8]) -> Result<Attr, Refusal> {
         self.lookup(dir, name).and_then(|object| self.attr(object))
     }
 
     /// Carries out one call.
-    pub fn apply(&mut self, subsystem: &mut dyn Subsystem, asked: Asked, op: &Op<'_>) -> Outcome {
+    pub fn apply(&mut self, subsystem: &mut dyn Subsystem, call: Call, op: &Op<'_>) -> Outcome {
         Outcome::Ready(match *op {
             Op::Lookup { dir, name } => self.find(dir, name).map(Answer::Attr),
             Op::Stat(object) => self.stat(object),
@@ -223,12 +228,12 @@ impl Tree {
                     return Err(Refusal::WriteOnly);
                 }
                 let mut text = Vec::new();
-                let cx = asked.context(&self.items);
+                let cx = self.context(call);
                 subsystem.show(&cx, item, usize::from(attribute), &mut text)?;
                 Ok(Answer::Text(text))
             }),
             Op::Store { item, attribute, data } => {
-                let data = &data[..data.len().min(STORE_MAX)];
+                let data = &data[..data.len().min(Self::STORE_MAX)];
                 let stored = self.attribute(item, attribute).and_then(|declared| {
                     if declared.mode & 0o222 == 0 {
                         return Err(Refusal::ReadOnly);
@@ -236,36 +241,42 @@ impl Tree {
                     if self.items.dir(self.items.fragment(item))?.dropping {
                         return Err(Refusal::Gone);
                     }
-                    let cx = asked.context(&self.items);
+                    let cx = self.context(call);
                     subsystem.store(&cx, item, usize::from(attribute), data)
                 });
                 match stored {
                     Ok(Stored::Done | Stored::Ignored(_)) => Ok(Answer::Stored(data.len())),
                     Ok(Stored::Later) => {
-                        self.stores.insert(asked.request, self.items.fragment(item));
-                        return Outcome::Waits;
+                        if let Ok(dir) = self.items.dir_mut(self.items.fragment(item)) {
+                            dir.stores += 1;
+                        }
+                        return Outcome::Storing(item);
                     }
                     Err(refusal) => Err(refusal),
                 }
             }
-            Op::Mkdir { dir, name } => self.mkdir(subsystem, dir, name, asked),
+            Op::Mkdir { dir, name } => self.mkdir(subsystem, dir, name, call),
             Op::Rmdir { dir, name } => {
                 let removed = self.lookup(dir, name).and_then(|object| match object {
-                    Object::Dir(item) => self.rmdir(subsystem, item, asked),
+                    Object::Dir(item) => Ok((item, self.rmdir(subsystem, item, call)?)),
                     Object::Attribute(..) | Object::Link(_) => Err(Refusal::NotADirectory),
                 });
                 match removed {
-                    Ok(true) => Ok(Answer::Done),
-                    Ok(false) => return Outcome::Waits,
+                    Ok((_, Removal::Done)) => Ok(Answer::Done),
+                    Ok((item, Removal::Waits)) => return Outcome::Removing(item),
                     Err(refusal) => Err(refusal),
                 }
             }
-            Op::Symlink { dir, name, target } => self.symlink(subsystem, dir, name, target, asked),
-            Op::Unlink { dir, name } => self.unlink(subsystem, dir, name, asked),
+            Op::Symlink { dir, name, target } => self.symlink(subsystem, dir, name, target, call),
+            Op::Unlink { dir, name } => self.unlink(subsystem, dir, name, call),
             Op::Readlink(link) => self.items.link_body(link).map(Answer::Text),
-            Op::SetAttr(object, change) => self.set_attr(object, change, asked.now),
+            Op::SetAttr(object, change) => self.set_attr(object, change, call.now),
             Op::Forbidden { dir, name, call } => Err(self.forbid(dir, name, call)),
         })
+    }
+
+    fn context(&self, call: Call) -> Context<'_> {
+        Context { items: &self.items, call }
     }
 
     fn lookup(&self, dir: ItemId, name: &[u8]) -> Result<Object, Refusal> {
@@ -334,7 +345,7 @@ impl Tree {
         subsystem: &mut dyn Subsystem,
         dir: ItemId,
         name: &[u8],
-        asked: Asked,
+        call: Call,
     ) -> Result<Answer, Refusal> {
         let name = Name::new(name)?;
         self.vacant(dir, &name)?;
@@ -345,9 +356,9 @@ impl Tree {
         if self.items.dir(self.items.fragment(dir))?.dropping {
             return Err(Refusal::Gone);
         }
-        let cx = asked.context(&self.items);
+        let cx = self.context(call);
         let made = subsystem.make(&cx, dir, &name, self.next_id())?;
-        let id = self.insert_dir(dir, name, &made, false, asked.now);
+        let id = self.insert_dir(dir, name, &made, false, call.now);
         self.stat(Object::Dir(id))
     }
 
@@ -357,7 +368,7 @@ impl Tree {
         dir: ItemId,
         name: &[u8],
         target: Result<Object, Refusal>,
-        asked: Asked,
+        call: Call,
     ) -> Result<Answer, Refusal> {
         let name = Name::new(name)?;
         self.vacant(dir, &name)?;
@@ -373,9 +384,9 @@ impl Tree {
         if dropping(target) || dropping(dir) {
             return Err(Refusal::TargetMissing);
         }
-        let cx = asked.context(&self.items);
+        let cx = self.context(call);
         subsystem.allow_link(&cx, dir, target)?;
-        let id = self.insert_link(dir, name, target, asked.now);
+        let id = self.insert_link(dir, name, target, call.now);
         self.stat(Object::Link(id))
     }
 
@@ -384,7 +395,7 @@ impl Tree {
         subsystem: &mut dyn Subsystem,
         dir: ItemId,
         name: &[u8],
-        asked: Asked,
+        call: Call,
     ) -> Result<Answer, Refusal> {
         let link = match self.lookup(dir, name)? {
             Object::Link(link) => link,
@@ -392,8 +403,8 @@ impl Tree {
             Object::Attribute(..) => return Err(Refusal::AttributeStays),
         };
         let target = self.items.link(link)?.target;
-        subsystem.drop_link(&asked.context(&self.items), dir, target);
-        self.remove_entry(link, asked.now);
+        subsystem.drop_link(&self.context(call), dir, target);
+        self.remove_entry(link, call.now);
         Ok(Answer::Done)
     }
 

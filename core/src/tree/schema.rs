@@ -3,10 +3,10 @@
 use alloc::vec::Vec;
 
 use super::items::Items;
+use crate::call::Call;
 use crate::error::Refusal;
-use crate::ids::{Caller, ItemId, RequestId};
+use crate::ids::ItemId;
 use crate::name::Name;
-use crate::time::Now;
 
 /// A kind of directory (`config_item_type`). Kinds are statics and compared by address.
 #[derive(Debug)]
@@ -77,42 +77,13 @@ impl Made {
     }
 }
 
-/// When and for whom a subsystem is asked, and the tree as it stands.
-#[derive(Debug)]
+/// What a subsystem can reach in a call: the call, and the tree as it stands.
+#[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
     /// The tree before the change.
     pub items: &'a Items,
-    /// The time of the request.
-    pub now: Now,
-    /// Who asks.
-    pub caller: Caller,
-    /// Under which name an answer that comes later must be given.
-    pub request: RequestId,
-}
-
-impl Context<'_> {
-    /// Without the tree.
-    pub fn asked(&self) -> Asked {
-        Asked { now: self.now, caller: self.caller, request: self.request }
-    }
-}
-
-/// One call's surroundings: when, for whom, under which name an answer that comes later is given.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Asked {
-    /// The time of the call.
-    pub now: Now,
-    /// Who asks.
-    pub caller: Caller,
-    /// The call's name.
-    pub request: RequestId,
-}
-
-impl Asked {
-    pub(super) fn context(self, items: &Items) -> Context<'_> {
-        let Self { now, caller, request } = self;
-        Context { items, now, caller, request }
-    }
+    /// When, for whom, under which name an answer that comes later must be given.
+    pub call: Call,
 }
 
 /// How a store ended.
@@ -122,8 +93,8 @@ pub enum Stored {
     Done,
     /// The same, but nothing has changed, by this rule.
     Ignored(&'static str),
-    /// Still going on; [`Tree::finish_store`](super::Tree::finish_store) ends it. Until then the item is
-    /// not removed.
+    /// Still going on; [`Tree::store_ended`](super::Tree::store_ended) ends it. Until then the item is not
+    /// removed.
     Later,
 }
 

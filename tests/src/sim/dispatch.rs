@@ -1,6 +1,6 @@
 //! What faults do to nodes, and how events reach a node: late while it is slow, and not before its pause ends.
 
-use uo2cb_core::heartbeat::{DiskInfo, DiskResult};
+use uo2cb_core::heartbeat::disk::{DiskInfo, DiskResult};
 use uo2cb_core::{ConsumerId, Errno, Input, Refusal};
 
 use super::faults::{DiskFault, Fault};

@@ -3,27 +3,32 @@
 use crate::error::Refusal;
 use crate::number;
 use crate::text::chomp;
-use crate::tree::{Attribute, Kind};
+use crate::tree::{Attribute, Kind, files};
 
-pub(super) static GROUP: Kind = Kind {
-    name: "heartbeat group",
-    makes: true,
-    links: false,
-    attributes: &[Attribute::read_write("dead_threshold"), Attribute::read_write("mode")],
-};
+files! {
+    /// Files of `heartbeat/`.
+    pub(super) enum GroupFile {
+        DeadThreshold = Attribute::read_write("dead_threshold"),
+        Mode = Attribute::read_write("mode"),
+    }
+}
 
-pub(super) static REGION: Kind = Kind {
-    name: "region",
-    makes: false,
-    links: false,
-    attributes: &[
-        Attribute::read_write("block_bytes"),
-        Attribute::read_write("start_block"),
-        Attribute::read_write("blocks"),
-        Attribute::waiting("dev"),
-        Attribute::read_only("pid"),
-    ],
-};
+files! {
+    /// Files of a region.
+    pub(super) enum RegionFile {
+        BlockBytes = Attribute::read_write("block_bytes"),
+        StartBlock = Attribute::read_write("start_block"),
+        Blocks = Attribute::read_write("blocks"),
+        Dev = Attribute::waiting("dev"),
+        Pid = Attribute::read_only("pid"),
+    }
+}
+
+pub(super) static GROUP: Kind =
+    Kind { name: "heartbeat group", makes: true, links: false, attributes: GroupFile::ATTRIBUTES };
+
+pub(super) static REGION: Kind =
+    Kind { name: "region", makes: false, links: false, attributes: RegionFile::ATTRIBUTES };
 
 /// One region's beat for its users only, or all regions for the whole node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -5,12 +5,12 @@
 
 mod attributes;
 mod block;
+mod context;
 mod life;
-mod live;
 mod note;
 mod region;
 mod request;
-mod shared;
+mod sets;
 mod slot;
 #[cfg(test)]
 mod tests;
@@ -19,19 +19,23 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use self::attributes::{GROUP, Mode, REGION};
+use self::attributes::{GROUP, GroupFile, Mode, REGION, RegionFile};
 pub use self::block::{Block, Found};
-pub use self::live::{RegionSet, RegionSets};
+use self::context::{Common, Context, Timer};
 pub use self::note::DiskNote;
 use self::region::{Phase, Region, Run};
 pub use self::request::{DiskInfo, DiskRequest, DiskResult};
-use self::shared::{Env, Shared};
+pub use self::sets::{RegionSet, RegionSets};
 pub use self::slot::{Left, Own, Slot, Verdict};
-use super::event::NodeName;
-use super::method::{Method, Surroundings, Want};
+use super::event::{NodeName, Telling};
+use super::method::{self as heartbeat, Method};
+use crate::call::Call;
+use crate::effect::{Effect, Effects};
 use crate::error::Refusal;
-use crate::ids::{ItemId, NodeNum, NodeSet, OpId, RequestId};
+use crate::ids::{ItemId, NodeNum, OpId, RequestId};
+use crate::message::Action;
 use crate::name::Name;
+use crate::note::Note;
 use crate::number;
 use crate::status::DiskStatus;
 use crate::text::line;
@@ -51,7 +55,7 @@ pub struct Disk {
     regions: BTreeMap<ItemId, Region>,
     /// Regions that write their last block.
     stopping: BTreeMap<ItemId, Stopping>,
-    shared: Shared,
+    common: Common,
 }
 
 /// The end of a region.
@@ -67,222 +71,61 @@ struct Stopping {
     last: bool,
 }
 
-/// The surroundings of a call as those of a beat.
-fn env<'a>(shared: &'a mut Shared, at: Surroundings<'a>) -> Env<'a> {
-    Env { shared, layer: at.layer, nodes: at.nodes, wants: at.wants, now: at.now }
-}
-
 impl Disk {
-    fn free_number(&self) -> Option<u32> {
-        (0..GLOBAL_REGIONS).find(|num| !self.regions.values().any(|region| region.num == *num))
-    }
-
-    /// Values that cannot be had are ignored, as by the kernel.
-    fn store_group(
-        &mut self,
-        at: Surroundings<'_>,
-        attribute: usize,
-        data: &[u8],
-    ) -> Result<Stored, Refusal> {
-        let free = self.regions.is_empty();
-        if attribute == 0 {
-            // The kernel keeps the lower 32 bits.
-            let threshold = number::decimal(data)? as u32;
-            if threshold <= DEAD_THRESHOLD_MIN {
-                return Ok(Stored::Ignored("dead_threshold is at least 3"));
+    /// A request to a region's disk has ended.
+    pub(crate) fn done(&mut self, cx: heartbeat::Context<'_>, id: ItemId, result: DiskResult<'_>) {
+        let alone = self.regions.len() == 1;
+        let mut cx = Context::new(&mut self.common, cx);
+        // Late is too late: after a pause of this process nothing may be written before the timeouts are seen.
+        if expire(&mut self.regions, &mut cx) {
+            return;
+        }
+        if let Some(stopping) = self.stopping.get_mut(&id) {
+            let over = match result {
+                DiskResult::Opened(_) => false,
+                DiskResult::Read(op, _) | DiskResult::Written(op, _) => stopping.done(id, op, &mut cx),
+            };
+            if over {
+                self.stopping.remove(&id);
             }
-            if !free {
-                return Ok(Stored::Ignored("dead_threshold can change only while there is no region"));
+            return;
+        }
+        let Some(region) = self.regions.get_mut(&id) else {
+            if let DiskResult::Opened(Ok(_)) = result {
+                cx.disk(id, DiskRequest::Close);
             }
-            self.shared.dead_threshold = threshold;
-            return Ok(Stored::Done);
-        }
-        let mode = Mode::parse(data)?;
-        if !free {
-            return Ok(Stored::Ignored("mode can change only while there is no region"));
-        }
-        self.shared.mode = mode;
-        at.wants.push(Want::ModeSet(mode.word()));
-        Ok(Stored::Done)
-    }
-
-    fn store_dev(&mut self, at: Surroundings<'_>, id: ItemId, data: &[u8]) -> Result<Stored, Refusal> {
-        let stopping = self.stopping.contains_key(&id);
-        let region = self.regions.get_mut(&id).ok_or(Refusal::Gone)?;
-        if stopping || !matches!(region.phase, Phase::Idle) {
-            return Err(Refusal::RegionStarted);
-        }
-        let local = at.nodes.cluster().and_then(|cluster| cluster.local()).ok_or(Refusal::NoLocalNode)?;
-        let descriptor = attributes::descriptor(data)?;
-        if region.blocks == 0 || region.start_block == 0 || region.block_bytes == 0 {
-            return Err(Refusal::RegionIncomplete);
-        }
-        if local.num.is_none_or(|num| u32::from(num.get()) >= region.blocks) {
-            return Err(Refusal::BeyondBlocks);
-        }
-        region.phase = Phase::Opening { request: Some(at.request) };
-        at.wants.push(Want::Disk(
-            id,
-            DiskRequest::Open {
-                request: at.request,
-                caller: at.caller,
-                descriptor,
-                block_bytes: region.block_bytes,
-                start_block: region.start_block,
-                blocks: region.blocks,
-            },
-        ));
-        Ok(Stored::Later)
-    }
-}
-
-/// Pins every region for the consumers of global heartbeat, if they are to be pinned.
-fn pin_all(regions: &BTreeMap<ItemId, Region>, shared: &mut Shared, wants: &mut Vec<Want>) {
-    if shared.pins() {
-        for id in regions.keys() {
-            if !shared.pinned.contains(id) {
-                shared.pinned.push(*id);
-                wants.push(Want::Pin(*id));
-            }
-        }
-    }
-}
-
-/// Ends the write timeouts whose time has come. True when one of them is the end of this node.
-fn expire(regions: &mut BTreeMap<ItemId, Region>, env: &mut Env<'_>) -> bool {
-    let now = env.now.mono;
-    if env.shared.alarm.is_none_or(|alarm| now < alarm) {
-        return false;
-    }
-    let mut fenced = false;
-    for (id, region) in &mut *regions {
-        if let Some(reason) = region.expire(*id, env) {
-            env.wants.push(Want::Fence(reason));
-            fenced = true;
-        }
-    }
-    env.shared.alarm = regions.values().filter_map(|region| region.run()?.deadline).min();
-    fenced
-}
-
-impl Method for Disk {
-    fn name(&self) -> &'static str {
-        "disk"
-    }
-
-    fn group(&self) -> &'static Kind {
-        &GROUP
-    }
-
-    fn region(&self) -> &'static Kind {
-        &REGION
-    }
-
-    fn make_region(&mut self, _: Surroundings<'_>, region: ItemId) -> Result<(), Refusal> {
-        let num = if self.shared.global() { self.free_number().ok_or(Refusal::TooManyRegions)? } else { 0 };
-        self.regions.insert(region, Region { num, ..Region::default() });
-        Ok(())
-    }
-
-    fn drop_region(&mut self, at: Surroundings<'_>, id: ItemId) {
-        let Some(mut region) = self.regions.remove(&id) else { return };
-        let request = at.request;
-        let mut env = env(&mut self.shared, at);
-        if env.shared.global() {
-            let steady = region.run().is_none_or(|run| run.steady());
-            let note = if steady { DiskNote::Stopped } else { DiskNote::StartAborted };
-            let device = region.device().map(|info| info.name.clone()).unwrap_or_else(|| "(null)".into());
-            env.wants.push(Want::Note { region: env.name_of(id), device, note });
-        }
-        if let Some(stopping) = region.stop(id, Some(request), &mut env) {
-            self.stopping.insert(id, stopping);
-        } else if let Some(stopping) = self.stopping.get_mut(&id) {
-            // Stopped with the local node, and not done yet.
-            stopping.request = Some(request);
-            env.wants.push(Want::Stopping(request));
-        }
-        env.shared.pinned.retain(|pinned| *pinned != id);
-        // One quorum region less may be too few to lose another.
-        pin_all(&self.regions, env.shared, env.wants);
-    }
-
-    fn show(&self, region: Option<ItemId>, attribute: usize, out: &mut Vec<u8>) -> Result<(), Refusal> {
-        let Some(region) = region else {
-            match attribute {
-                0 => line(out, self.shared.dead_threshold),
-                _ => line(out, self.shared.mode.word()),
-            }
-            return Ok(());
+            return;
         };
-        let region = self.regions.get(&region).ok_or(Refusal::Gone)?;
-        match attribute {
-            0 => line(out, region.block_bytes),
-            1 => line(out, region.start_block),
-            2 => line(out, region.blocks),
-            3 => region.device().into_iter().for_each(|info| line(out, &info.name)),
-            _ => region.run().into_iter().for_each(|run| line(out, run.info.pid)),
-        }
-        Ok(())
-    }
-
-    fn store(
-        &mut self,
-        at: Surroundings<'_>,
-        region: Option<ItemId>,
-        attribute: usize,
-        data: &[u8],
-    ) -> Result<Stored, Refusal> {
-        let Some(id) = region else { return self.store_group(at, attribute, data) };
-        if attribute == 3 {
-            return self.store_dev(at, id, data);
-        }
-        let region = self.regions.get_mut(&id).ok_or(Refusal::Gone)?;
-        if !matches!(region.phase, Phase::Idle) {
-            return Err(Refusal::RegionStarted);
-        }
-        match attribute {
-            0 => region.block_bytes = attributes::block_bytes(data)?,
-            1 => region.start_block = number::strict(data)?,
-            2 => region.blocks = attributes::blocks(data)?,
-            _ => return Err(Refusal::ReadOnly),
-        }
-        Ok(Stored::Done)
-    }
-
-    fn allow_link(
-        &mut self,
-        _: Surroundings<'_>,
-        _: ItemId,
-        _: &Name,
-        _: Option<NodeNum>,
-    ) -> Result<(), Refusal> {
-        Err(Refusal::NoLinksHere)
-    }
-
-    fn drop_link(&mut self, _: Surroundings<'_>, _: ItemId, _: NodeName) {}
-
-    fn fill_node_map(&self, region: Option<ItemId>) -> NodeSet {
-        match region {
-            None => *self.shared.live.set(),
-            Some(id) => {
-                self.regions.get(&id).and_then(Region::run).map(|run| run.live_nodes()).unwrap_or_default()
-            }
+        match result {
+            DiskResult::Opened(result) => region.opened(id, result, &mut cx),
+            DiskResult::Read(op, result) => region.read(id, op, result, alone, &mut cx),
+            DiskResult::Written(op, result) => region.written(id, op, result, &mut cx),
         }
     }
 
-    fn up_since(&self, region: ItemId, node: NodeNum) -> Option<Duration> {
-        self.regions.get(&region)?.run()?.up_since(node)
-    }
-
-    fn region_num(&self, region: ItemId) -> u32 {
+    /// Number of a region in global mode; 0 for all others.
+    pub(crate) fn region_num(&self, region: ItemId) -> u32 {
         self.regions.get(&region).map_or(0, |region| region.num)
     }
 
-    fn region_sets(&self) -> RegionSets {
-        self.shared.sets
+    /// Sets of regions, for debugfs.
+    pub(crate) fn region_sets(&self) -> RegionSets {
+        self.common.sets
     }
 
-    fn disk_status(&self, region: ItemId) -> Option<DiskStatus> {
+    /// Time since the last good beat of a region; zero before the first, and of regions that are not this method's.
+    pub(crate) fn elapsed(&self, region: ItemId, now: Instant) -> Duration {
+        let good = self.regions.get(&region).and_then(|region| region.run()?.last_good);
+        good.map(|good| now.since(good)).unwrap_or_default()
+    }
+
+    /// Is the region pinned by the rules of global mode? None: only by who holds it.
+    pub(crate) fn pinned(&self, region: ItemId) -> Option<bool> {
+        self.common.global().then(|| self.common.pinned.contains(&region))
+    }
+
+    /// The device of a region, once it is open.
+    pub(crate) fn status(&self, region: ItemId) -> Option<DiskStatus> {
         let region = self.regions.get(&region)?;
         let (info, run) = (region.device()?, region.run());
         Some(DiskStatus {
@@ -295,61 +138,218 @@ impl Method for Disk {
         })
     }
 
-    fn elapsed(&self, region: ItemId, now: Instant) -> Duration {
-        let good = self.regions.get(&region).and_then(|region| region.run()?.last_good);
-        good.map(|good| now.since(good)).unwrap_or_default()
+    fn free_number(&self) -> Option<u32> {
+        (0..GLOBAL_REGIONS).find(|num| !self.regions.values().any(|region| region.num == *num))
     }
 
-    fn hold(&mut self, at: Surroundings<'_>, region: ItemId) {
-        if !self.shared.global() {
-            return at.wants.push(Want::Pin(region));
-        }
-        self.shared.users += 1;
-        pin_all(&self.regions, &mut self.shared, at.wants);
-    }
-
-    fn release(&mut self, at: Surroundings<'_>, region: ItemId) {
-        if !self.shared.global() {
-            return at.wants.push(Want::Unpin(region));
-        }
-        self.shared.users = self.shared.users.saturating_sub(1);
-        if self.shared.users == 0 {
-            self.shared.unpin_all(at.wants);
-        }
-    }
-
-    fn disk(&mut self, at: Surroundings<'_>, id: ItemId, result: DiskResult<'_>) {
-        let alone = self.regions.len() == 1;
-        let mut env = env(&mut self.shared, at);
-        // Late is too late: after a pause of this process nothing may be written before the timeouts are seen.
-        if expire(&mut self.regions, &mut env) {
-            return;
-        }
-        if let Some(stopping) = self.stopping.get_mut(&id) {
-            let over = match result {
-                DiskResult::Opened(_) => false,
-                DiskResult::Read(op, _) | DiskResult::Written(op, _) => stopping.done(id, op, &mut env),
-            };
-            if over {
-                self.stopping.remove(&id);
+    /// Values that cannot be had are ignored, as by the kernel.
+    fn store_group(
+        &mut self,
+        cx: heartbeat::Context<'_>,
+        file: GroupFile,
+        data: &[u8],
+    ) -> Result<Stored, Refusal> {
+        let free = self.regions.is_empty();
+        match file {
+            GroupFile::DeadThreshold => {
+                // The kernel keeps the lower 32 bits.
+                let threshold = number::decimal(data)? as u32;
+                if threshold <= DEAD_THRESHOLD_MIN {
+                    return Ok(Stored::Ignored("dead_threshold is at least 3"));
+                }
+                if !free {
+                    return Ok(Stored::Ignored("dead_threshold can change only while there is no region"));
+                }
+                self.common.dead_threshold = threshold;
             }
-            return;
-        }
-        let Some(region) = self.regions.get_mut(&id) else {
-            if let DiskResult::Opened(Ok(_)) = result {
-                env.wants.push(Want::Disk(id, DiskRequest::Close));
+            GroupFile::Mode => {
+                let mode = Mode::parse(data)?;
+                if !free {
+                    return Ok(Stored::Ignored("mode can change only while there is no region"));
+                }
+                self.common.mode = mode;
+                cx.effects.note(Note::DiskMode(mode.word()));
             }
-            return;
+        }
+        Ok(Stored::Done)
+    }
+
+    fn store_dev(&mut self, cx: heartbeat::Context<'_>, id: ItemId, data: &[u8]) -> Result<Stored, Refusal> {
+        let stopping = self.stopping.contains_key(&id);
+        let region = self.regions.get_mut(&id).ok_or(Refusal::Gone)?;
+        if stopping || !matches!(region.phase, Phase::Idle) {
+            return Err(Refusal::RegionStarted);
+        }
+        let local = cx.nodes.cluster().and_then(|cluster| cluster.local()).ok_or(Refusal::NoLocalNode)?;
+        let descriptor = attributes::descriptor(data)?;
+        if region.blocks == 0 || region.start_block == 0 || region.block_bytes == 0 {
+            return Err(Refusal::RegionIncomplete);
+        }
+        if local.num.is_none_or(|num| u32::from(num.get()) >= region.blocks) {
+            return Err(Refusal::BeyondBlocks);
+        }
+        region.phase = Phase::Opening { request: Some(cx.call.request) };
+        let Call { request, caller, .. } = cx.call;
+        let Region { block_bytes, start_block, blocks, .. } = *region;
+        let open = DiskRequest::Open { request, caller, descriptor, block_bytes, start_block, blocks };
+        cx.effects.act(Action::Disk(id, open));
+        Ok(Stored::Later)
+    }
+}
+
+/// Pins every region for the consumers of global heartbeat, if they are to be pinned.
+fn pin_all(regions: &BTreeMap<ItemId, Region>, common: &mut Common, effects: &mut Effects) {
+    if common.pins() {
+        for id in regions.keys() {
+            if !common.pinned.contains(id) {
+                common.pinned.push(*id);
+                effects.push(Effect::Pin(*id));
+            }
+        }
+    }
+}
+
+/// Ends the write timeouts whose time has come. True when one of them is the end of this node.
+fn expire(regions: &mut BTreeMap<ItemId, Region>, cx: &mut Context<'_>) -> bool {
+    let now = cx.now.mono;
+    if !cx.common.timers.expired(Timer::WriteTimeout, now) {
+        return false;
+    }
+    let mut fenced = false;
+    for (id, region) in &mut *regions {
+        if let Some(reason) = region.expire(*id, cx) {
+            cx.effects.push(Effect::Fence(reason));
+            fenced = true;
+        }
+    }
+    let next = regions.values().filter_map(|region| region.run()?.deadline).min();
+    cx.common.timers.set(Timer::WriteTimeout, next);
+    fenced
+}
+
+impl Method for Disk {
+    fn name(&self) -> &'static str {
+        "disk"
+    }
+
+    fn telling(&self) -> Telling {
+        Telling::Nodes
+    }
+
+    fn group(&self) -> &'static Kind {
+        &GROUP
+    }
+
+    fn region(&self) -> &'static Kind {
+        &REGION
+    }
+
+    fn make_region(&mut self, _: heartbeat::Context<'_>, region: ItemId) -> Result<(), Refusal> {
+        let num = if self.common.global() { self.free_number().ok_or(Refusal::TooManyRegions)? } else { 0 };
+        self.regions.insert(region, Region { num, ..Region::default() });
+        Ok(())
+    }
+
+    fn drop_region(&mut self, cx: heartbeat::Context<'_>, id: ItemId) {
+        let Some(mut region) = self.regions.remove(&id) else { return };
+        let request = cx.call.request;
+        let mut cx = Context::new(&mut self.common, cx);
+        if cx.common.global() {
+            let steady = region.run().is_none_or(|run| run.steady());
+            let note = if steady { DiskNote::Stopped } else { DiskNote::StartAborted };
+            let device = region.device().map(|info| info.name.clone()).unwrap_or_else(|| "(null)".into());
+            cx.note(&cx.name_of(id), &device, note);
+        }
+        if let Some(stopping) = region.stop(id, Some(request), &mut cx) {
+            self.stopping.insert(id, stopping);
+        } else if let Some(stopping) = self.stopping.get_mut(&id) {
+            // Stopped with the local node, and not done yet.
+            stopping.request = Some(request);
+            cx.effects.push(Effect::Stopping(request));
+        }
+        cx.common.pinned.retain(|pinned| *pinned != id);
+        // One quorum region less may be too few to lose another.
+        pin_all(&self.regions, cx.common, cx.effects);
+    }
+
+    fn show(&self, region: Option<ItemId>, file: usize, out: &mut Vec<u8>) -> Result<(), Refusal> {
+        let Some(region) = region else {
+            match GroupFile::at(file)? {
+                GroupFile::DeadThreshold => line(out, self.common.dead_threshold),
+                GroupFile::Mode => line(out, self.common.mode.word()),
+            }
+            return Ok(());
         };
-        match result {
-            DiskResult::Opened(result) => region.opened(id, result, &mut env),
-            DiskResult::Read(op, result) => region.read(id, op, result, alone, &mut env),
-            DiskResult::Written(op, result) => region.written(id, op, result, &mut env),
+        let region = self.regions.get(&region).ok_or(Refusal::Gone)?;
+        match RegionFile::at(file)? {
+            RegionFile::BlockBytes => line(out, region.block_bytes),
+            RegionFile::StartBlock => line(out, region.start_block),
+            RegionFile::Blocks => line(out, region.blocks),
+            RegionFile::Dev => region.device().into_iter().for_each(|info| line(out, &info.name)),
+            RegionFile::Pid => region.run().into_iter().for_each(|run| line(out, run.info.pid)),
+        }
+        Ok(())
+    }
+
+    fn store(
+        &mut self,
+        cx: heartbeat::Context<'_>,
+        region: Option<ItemId>,
+        file: usize,
+        data: &[u8],
+    ) -> Result<Stored, Refusal> {
+        let Some(id) = region else {
+            return self.store_group(cx, GroupFile::at(file)?, data);
+        };
+        let file = RegionFile::at(file)?;
+        if file == RegionFile::Dev {
+            return self.store_dev(cx, id, data);
+        }
+        let region = self.regions.get_mut(&id).ok_or(Refusal::Gone)?;
+        if !matches!(region.phase, Phase::Idle) {
+            return Err(Refusal::RegionStarted);
+        }
+        match file {
+            RegionFile::BlockBytes => region.block_bytes = attributes::block_bytes(data)?,
+            RegionFile::StartBlock => region.start_block = number::strict(data)?,
+            RegionFile::Blocks => region.blocks = attributes::blocks(data)?,
+            RegionFile::Dev | RegionFile::Pid => return Err(Refusal::ReadOnly),
+        }
+        Ok(Stored::Done)
+    }
+
+    fn allow_link(
+        &mut self,
+        _: heartbeat::Context<'_>,
+        _: ItemId,
+        _: &Name,
+        _: Option<NodeNum>,
+    ) -> Result<(), Refusal> {
+        Err(Refusal::NoLinksHere)
+    }
+
+    fn drop_link(&mut self, _: heartbeat::Context<'_>, _: ItemId, _: NodeName) {}
+
+    fn hold(&mut self, cx: heartbeat::Context<'_>, region: ItemId) {
+        if !self.common.global() {
+            return cx.effects.push(Effect::Pin(region));
+        }
+        self.common.users += 1;
+        pin_all(&self.regions, &mut self.common, cx.effects);
+    }
+
+    fn release(&mut self, cx: heartbeat::Context<'_>, region: ItemId) {
+        if !self.common.global() {
+            return cx.effects.push(Effect::Unpin(region));
+        }
+        self.common.users = self.common.users.saturating_sub(1);
+        if self.common.users == 0 {
+            self.common.unpin_all(cx.effects);
         }
     }
 
-    fn cancel(&mut self, at: Surroundings<'_>, request: RequestId) {
-        let mut env = env(&mut self.shared, at);
+    fn cancel(&mut self, cx: heartbeat::Context<'_>, request: RequestId) {
+        let mut cx = Context::new(&mut self.common, cx);
         for (id, region) in &mut self.regions {
             let waits = match &region.phase {
                 Phase::Opening { request: waiter } => *waiter == Some(request),
@@ -358,62 +358,55 @@ impl Method for Disk {
                 Phase::Idle => false,
             };
             if waits {
-                return region.give_up(*id, Refusal::StartInterrupted, &mut env);
+                return region.give_up(*id, Refusal::StartInterrupted, &mut cx);
             }
         }
     }
 
-    fn stop_all(&mut self, at: Surroundings<'_>) {
-        let mut env = env(&mut self.shared, at);
+    fn stop_all(&mut self, cx: heartbeat::Context<'_>) {
+        let mut cx = Context::new(&mut self.common, cx);
         for (id, region) in &mut self.regions {
-            if let Some(stopping) = region.stop(*id, None, &mut env) {
+            if let Some(stopping) = region.stop(*id, None, &mut cx) {
                 self.stopping.insert(*id, stopping);
             }
         }
-    }
-
-    fn pinned(&self, region: ItemId) -> Option<bool> {
-        self.shared.global().then(|| self.shared.pinned.contains(&region))
     }
 
     fn stopping(&self) -> bool {
         !self.stopping.is_empty()
     }
 
-    fn timeout(&mut self, at: Surroundings<'_>) {
-        let mut env = env(&mut self.shared, at);
-        if expire(&mut self.regions, &mut env) {
+    fn timeout(&mut self, cx: heartbeat::Context<'_>) {
+        let mut cx = Context::new(&mut self.common, cx);
+        if expire(&mut self.regions, &mut cx) {
             return;
         }
-        let now = env.now.mono;
-        if env.shared.tick.is_none_or(|tick| now < tick) {
+        let now = cx.now.mono;
+        if !cx.common.timers.expired(Timer::Tick, now) {
             return;
         }
         let mut beating = false;
         for (id, region) in &mut self.regions {
-            region.tick(*id, &mut env);
+            region.tick(*id, &mut cx);
             beating |= region.run().is_some();
         }
         // From now on, not from when it should have been: two samples are never closer to each other, or who is
         // silent would be declared dead too early.
-        env.shared.tick = beating.then(|| now.after(PERIOD));
+        cx.common.timers.set(Timer::Tick, beating.then(|| now.after(PERIOD)));
     }
 
     fn next_timeout(&self) -> Option<Instant> {
-        match (self.shared.tick, self.shared.alarm) {
-            (Some(tick), Some(alarm)) => Some(tick.min(alarm)),
-            (tick, alarm) => tick.or(alarm),
-        }
+        self.common.timers.next()
     }
 
-    fn stop_uncleanly(&mut self, wants: &mut Vec<Want>) {
+    fn stop_uncleanly(&mut self, effects: &mut Effects) {
         for (id, region) in &mut self.regions {
             if !matches!(core::mem::take(&mut region.phase), Phase::Idle) {
-                wants.push(Want::Disk(*id, DiskRequest::Close));
+                effects.act(Action::Disk(*id, DiskRequest::Close));
             }
         }
         // Who was about to say goodbye stays silent too.
         self.stopping.clear();
-        (self.shared.tick, self.shared.alarm) = (None, None);
+        self.common.timers.stop();
     }
 }

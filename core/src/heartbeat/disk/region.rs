@@ -2,16 +2,15 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::time::Duration;
 
+use super::PERIOD;
 use super::block::{Block, Found};
+use super::context::Context;
 use super::note::DiskNote;
 use super::request::{DiskInfo, DiskRequest};
 use super::slot::{Left, Own, Slot, Verdict};
-use super::{Env, PERIOD};
 use crate::error::Errno;
-use crate::heartbeat::event::{Cause, Edge};
-use crate::heartbeat::method::Want;
+use crate::heartbeat::event::Cause;
 use crate::ids::{ItemId, NodeNum, NodeSet, OpId, RequestId};
 use crate::name::Name;
 use crate::time::Instant;
@@ -93,8 +92,6 @@ pub(super) struct Run {
     pub(super) own: NodeNum,
     pub(super) local: ItemId,
     pub(super) slots: Vec<Slot>,
-    /// Since when each slot's node is live here, wall clock.
-    since: Vec<Duration>,
     beat: Beat,
     /// The time of the next beat came while this one was still going on.
     overdue: bool,
@@ -120,7 +117,6 @@ impl Run {
             own,
             local,
             slots: alloc::vec![Slot::default(); blocks],
-            since: alloc::vec![Duration::ZERO; blocks],
             beat: Beat::Quiet,
             overdue: false,
             counted: None,
@@ -147,16 +143,6 @@ impl Run {
         self.steady_left == 0
     }
 
-    pub(super) fn live_nodes(&self) -> NodeSet {
-        let live = self.slots.iter().enumerate().filter(|(_, slot)| slot.live());
-        live.filter_map(|(num, _)| NodeNum::new(num as u64)).collect()
-    }
-
-    pub(super) fn up_since(&self, node: NodeNum) -> Option<Duration> {
-        let at = usize::from(node.get());
-        self.slots.get(at).filter(|slot| slot.live()).and_then(|_| self.since.get(at).copied())
-    }
-
     /// The request that is on its way to the disk.
     pub(super) fn in_flight(&self) -> Option<OpId> {
         match self.beat {
@@ -166,12 +152,12 @@ impl Run {
     }
 
     /// The block of a clean stop.
-    pub(super) fn farewell(&self, env: &Env<'_>) -> Block {
-        Block { seq: env.seq(), node: self.own.get(), generation: 0, dead_ms: env.dead_ms() }
+    pub(super) fn farewell(&self, cx: &Context<'_>) -> Block {
+        Block { seq: cx.seq(), node: self.own.get(), generation: 0, dead_ms: cx.dead_ms() }
     }
 
     /// The time of a beat has come.
-    pub(super) fn tick(&mut self, id: ItemId, name: &Name, env: &mut Env<'_>) -> Outcome {
+    pub(super) fn tick(&mut self, id: ItemId, name: &Name, cx: &mut Context<'_>) -> Outcome {
         if self.beat != Beat::Quiet {
             self.overdue = true;
             return Outcome::On;
@@ -180,22 +166,22 @@ impl Run {
         // After a late beat, and when joining the common tick, a period is shorter. Such a beat counts neither
         // towards a steady region (in three that follow more closely a living node need not be seen to change
         // twice) nor for who is silent (the dead time would be short).
-        self.counts = self.counted.is_none_or(|last| env.now.mono >= last.after(PERIOD));
+        self.counts = self.counted.is_none_or(|last| cx.now.mono >= last.after(PERIOD));
         let last = self.slots.len() as u64;
-        let wanted = env.wanted();
+        let wanted = cx.wanted();
         let mut inside = wanted.iter().map(NodeNum::get).filter(|num| u64::from(*num) < last);
         let Some(first) = inside.next() else {
-            env.note(name, &self.info, DiskNote::NoNodes);
+            cx.note(name, &self.info.name, DiskNote::NoNodes);
             return self.end(false);
         };
         let highest = inside.last().unwrap_or(first);
         if !self.reported && wanted.iter().any(|num| u64::from(num.get()) >= last) {
             self.reported = true;
-            env.note(name, &self.info, DiskNote::BeyondBlocks(self.slots.len() as u32));
+            cx.note(name, &self.info.name, DiskNote::BeyondBlocks(self.slots.len() as u32));
         }
-        let (op, count) = (env.next_op(), highest - first + 1);
-        self.beat = Beat::Reading { op, first, count, began: env.now.mono };
-        env.wants.push(Want::Disk(id, DiskRequest::Read { op, first: first.into(), count: count.into() }));
+        let (op, count) = (cx.next_op(), highest - first + 1);
+        self.beat = Beat::Reading { op, first, count, began: cx.now.mono };
+        cx.disk(id, DiskRequest::Read { op, first: first.into(), count: count.into() });
         Outcome::On
     }
 
@@ -207,7 +193,7 @@ impl Run {
         block_bytes: u32,
         op: OpId,
         result: Result<&[u8], Errno>,
-        env: &mut Env<'_>,
+        cx: &mut Context<'_>,
     ) -> Option<Outcome> {
         let Beat::Reading { op: wanted, first, count, began } = self.beat else { return None };
         if op != wanted {
@@ -216,8 +202,8 @@ impl Run {
         let length = usize::from(count) * block_bytes as usize;
         let bytes = match result {
             Ok(bytes) if bytes.len() >= length => &bytes[..length],
-            Ok(_) => return Some(self.failed(name, Errno::EIO, env)),
-            Err(errno) => return Some(self.failed(name, errno, env)),
+            Ok(_) => return Some(self.failed(name, Errno::EIO, cx)),
+            Err(errno) => return Some(self.failed(name, errno, cx)),
         };
         // Only what has been read is a sample.
         if self.counts {
@@ -228,16 +214,16 @@ impl Run {
             bytes.get(from..from + block_bytes as usize).unwrap_or_default()
         };
         let own = self.own.get();
-        let own_good = self.check_own(name, &Block::decode(slot(own)), env);
+        let own_good = self.check_own(name, &Block::decode(slot(own)), cx);
         let block =
-            Block { seq: env.seq(), node: own, generation: self.info.generation, dead_ms: env.dead_ms() };
-        let op = env.next_op();
-        env.wants.push(Want::Disk(id, DiskRequest::Write { op, slot: own.into(), block }));
+            Block { seq: cx.seq(), node: own, generation: self.info.generation, dead_ms: cx.dead_ms() };
+        let op = cx.next_op();
+        cx.disk(id, DiskRequest::Write { op, slot: own.into(), block });
         let written = Found { block, cksum: 0, good: true };
         // Most say nothing: found in one sweep through memory that no cache holds after two seconds.
         let states = self.slots.iter().enumerate().skip(first.into());
         let read = states.zip(bytes.chunks_exact(block_bytes as usize));
-        let wanted = env.wanted();
+        let wanted = cx.wanted();
         let telling = read.filter_map(|((num, state), slot)| {
             let num = NodeNum::new(num as u64).filter(|num| wanted.contains(*num))?;
             (num == self.own || !state.idle(slot)).then_some(num)
@@ -248,10 +234,10 @@ impl Run {
             let Some(state) = self.slots.get(usize::from(num.get())) else { continue };
             let found = if num == self.own { written } else { Block::decode(slot(num.get())) };
             if self.counts || state.changed_by(&found) {
-                changed |= self.judge(name, num, &found, env);
+                changed |= self.judge(id, name, num, &found, cx);
             }
         }
-        self.beat = Beat::Writing { op, own_good, changed, since: env.now.mono };
+        self.beat = Beat::Writing { op, own_good, changed, since: cx.now.mono };
         Some(Outcome::On)
     }
 
@@ -261,21 +247,21 @@ impl Run {
         name: &Name,
         op: OpId,
         result: Result<(), Errno>,
-        env: &mut Env<'_>,
+        cx: &mut Context<'_>,
     ) -> Option<(Outcome, bool)> {
         let Beat::Writing { op: wanted, own_good, changed, since } = self.beat else { return None };
         if op != wanted {
             return None;
         }
         if let Err(errno) = result {
-            return Some((self.failed(name, errno, env), false));
+            return Some((self.failed(name, errno, cx), false));
         }
-        let deadline = since.after(env.write_timeout());
+        let deadline = since.after(cx.write_timeout());
         // A write that took as long as that is no sign of life: others have counted this node as dead meanwhile.
-        let good = own_good && env.now.mono < deadline;
+        let good = own_good && cx.now.mono < deadline;
         let outcome = self.end(good && !changed);
         if good {
-            self.last_good = Some(env.now.mono);
+            self.last_good = Some(cx.now.mono);
             // Armed by the very beat that makes it steady: no other may follow.
             // From when it was wanted, not from when it was answered: others saw it at any time in between.
             if self.steady() {
@@ -291,16 +277,16 @@ impl Run {
     }
 
     /// Nobody is live in this region any more.
-    pub(super) fn leave_all(&mut self, cause: Cause, env: &mut Env<'_>) {
+    pub(super) fn leave_all(&mut self, id: ItemId, cause: Cause, cx: &mut Context<'_>) {
         for (num, slot) in self.slots.iter_mut().enumerate() {
             if let (true, Some(num)) = (slot.stop(), NodeNum::new(num as u64)) {
-                env.left(num, cause);
+                cx.left(id, num, cause);
             }
         }
     }
 
-    fn failed(&mut self, name: &Name, errno: Errno, env: &mut Env<'_>) -> Outcome {
-        env.note(name, &self.info, DiskNote::BeatFailed(errno));
+    fn failed(&mut self, name: &Name, errno: Errno, cx: &mut Context<'_>) -> Outcome {
+        cx.note(name, &self.info.name, DiskNote::BeatFailed(errno));
         self.end(false)
     }
 
@@ -319,46 +305,37 @@ impl Run {
         if self.unsteady_left == 0 { Outcome::Unstable } else { Outcome::On }
     }
 
-    fn check_own(&mut self, name: &Name, found: &Found, env: &mut Env<'_>) -> bool {
+    fn check_own(&mut self, name: &Name, found: &Found, cx: &mut Context<'_>) -> bool {
         let Some(slot) = self.slots.get(usize::from(self.own.get())) else { return false };
         let own = slot.check_own(self.own.get(), found);
         match own {
             Own::First | Own::Good => {}
             Own::OtherNode | Own::Generation | Own::Seq => {
-                let expected = slot.expected(self.own.get(), env.dead_ms());
-                env.note(name, &self.info, DiskNote::OwnSlot { own, expected, found: found.block });
+                let expected = slot.expected(self.own.get(), cx.dead_ms());
+                cx.note(name, &self.info.name, DiskNote::OwnSlot { own, expected, found: found.block });
             }
         }
         own == Own::Good
     }
 
     /// True when the membership of the whole node changed.
-    fn judge(&mut self, name: &Name, num: NodeNum, found: &Found, env: &mut Env<'_>) -> bool {
-        let at = usize::from(num.get());
-        let (Some(slot), Some(since)) = (self.slots.get_mut(at), self.since.get_mut(at)) else {
-            return false;
-        };
+    fn judge(&mut self, id: ItemId, name: &Name, num: NodeNum, found: &Found, cx: &mut Context<'_>) -> bool {
+        let Some(slot) = self.slots.get_mut(usize::from(num.get())) else { return false };
         if !found.good && slot.live() {
-            env.note(name, &self.info, DiskNote::BadChecksum { node: num, found: *found });
+            cx.note(name, &self.info.name, DiskNote::BadChecksum { node: num, found: *found });
         }
-        match slot.judge(found, env.shared.dead_threshold) {
+        match slot.judge(found, cx.common.dead_threshold) {
             Verdict::Same => false,
             Verdict::Joined => {
-                *since = env.now.unix;
                 let theirs = found.block.dead_ms;
-                if theirs != 0 && theirs != env.dead_ms() {
-                    let ours = env.dead_ms();
-                    env.note(name, &self.info, DiskNote::DeadThreshold { node: num, theirs, ours });
+                if theirs != 0 && theirs != cx.dead_ms() {
+                    let ours = cx.dead_ms();
+                    cx.note(name, &self.info.name, DiskNote::DeadThreshold { node: num, theirs, ours });
                 }
-                let nodes = env.nodes;
-                let joined = env.shared.live.join(num, || nodes.name_of(num));
-                let up = joined.is_some();
-                if let Some(node) = joined {
-                    env.layer.node_event(Edge::Up, node, None, Cause::Beats, env.now);
-                }
-                up
+                cx.joined(id, num)
             }
-            Verdict::Left(left) => env.left(
+            Verdict::Left(left) => cx.left(
+                id,
                 num,
                 match left {
                     Left::Silent => Cause::Silent,

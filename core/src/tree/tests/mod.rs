@@ -8,8 +8,9 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::*;
+use crate::call::Call;
 use crate::error::Errno;
-use crate::ids::Caller;
+use crate::ids::{Caller, RequestId};
 
 static SHELVES: Kind = Kind { name: "shelves", makes: true, links: false, attributes: &[] };
 static SHELF: Kind =
@@ -118,17 +119,21 @@ impl Bench {
         Now { unix: Duration::from_secs(self.unix), ..Now::default() }
     }
 
+    fn call(&self) -> Call {
+        Call { now: self.now(), caller: Caller::default(), request: RequestId(self.requests) }
+    }
+
     fn apply(&mut self, op: &Op<'_>) -> Outcome {
         self.unix += 1;
         self.requests += 1;
-        let asked = Asked { now: self.now(), caller: Caller::default(), request: RequestId(self.requests) };
-        self.tree.apply(&mut self.toy, asked, op)
+        let call = self.call();
+        self.tree.apply(&mut self.toy, call, op)
     }
 
     fn ready(&mut self, op: &Op<'_>) -> Result<Answer, Refusal> {
         match self.apply(op) {
             Outcome::Ready(result) => result,
-            Outcome::Waits => panic!("waits"),
+            Outcome::Storing(_) | Outcome::Removing(_) => panic!("waits"),
         }
     }
 
@@ -196,22 +201,27 @@ impl Bench {
         self.apply(&Op::Store { item, attribute, data })
     }
 
-    /// A store that waits, and its name.
-    fn slow(&mut self, item: &str) -> RequestId {
-        assert_eq!(self.store(&alloc::format!("{item}/slow"), b"x"), Outcome::Waits);
-        RequestId(self.requests)
+    /// A store that waits: of which item.
+    fn slow(&mut self, path: &str) -> ItemId {
+        let item = self.dir(path);
+        assert_eq!(self.store(&alloc::format!("{path}/slow"), b"x"), Outcome::Storing(item));
+        item
     }
 
-    /// An rmdir that waits, and its name.
-    fn parked(&mut self, path: &str) -> RequestId {
+    /// An rmdir that waits: of which item.
+    fn parked(&mut self, path: &str) -> ItemId {
+        let item = self.dir(path);
         let (dir, name) = self.split(path);
-        assert_eq!(self.apply(&Op::Rmdir { dir, name }), Outcome::Waits);
-        RequestId(self.requests)
+        assert_eq!(self.apply(&Op::Rmdir { dir, name }), Outcome::Removing(item));
+        item
     }
 
-    fn finish(&mut self, store: RequestId) -> Vec<(RequestId, Result<Answer, Refusal>)> {
-        let now = self.now();
-        self.tree.finish_store(&mut self.toy, store, Ok(1), now)
+    /// A store ends, and the removal behind it goes on: of which item.
+    fn finish(&mut self, store: ItemId) -> Option<ItemId> {
+        let removed = self.tree.store_ended(store)?;
+        let call = self.call();
+        self.tree.go_on_removing(&mut self.toy, removed, call);
+        Some(removed)
     }
 
     fn open(&mut self, path: &str, read: bool, write: bool) -> Result<Answer, Refusal> {

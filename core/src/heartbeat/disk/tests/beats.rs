@@ -17,7 +17,7 @@ fn other(seq: u64) -> Block {
 /// Causes of the events about node 2, as the log has them.
 fn heard(world: &World) -> Vec<(Edge, Cause)> {
     let events = world.bench.notes().into_iter().filter_map(|note| match note {
-        crate::Note::Event(event) if event.node.num.get() == 2 => Some((event.edge, event.cause)),
+        Note::Event(event) if event.node.num.get() == 2 => Some((event.edge, event.cause)),
         _ => None,
     });
     events.collect()

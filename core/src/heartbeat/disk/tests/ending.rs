@@ -20,7 +20,7 @@ fn with_another() -> World {
 #[test]
 fn rmdir_says_who_is_down_and_then_writes_generation_0_and_closes() {
     let mut world = with_another();
-    world.bench.subscribe(Wish::all(1)).unwrap();
+    world.bench.subscribe(Registration::all(1)).unwrap();
     world.bench.log.clear();
     world.seen = 0;
     let rmdir = world.bench.ask_rmdir(REGION);

@@ -134,8 +134,8 @@ fn without_a_local_node_no_region_counts() {
 fn a_consumer_pins_every_region_up_to_three_quorum_regions() {
     let mut world = quorum("ABC");
     assert_eq!(pinned(&mut world, "ABC"), "000");
-    world.bench.subscribe(Wish::of(1, "B")).unwrap();
-    world.bench.subscribe(Wish::of(2, "B")).unwrap();
+    world.bench.subscribe(Registration::of(1, "B")).unwrap();
+    world.bench.subscribe(Registration::of(2, "B")).unwrap();
     assert_eq!(pinned(&mut world, "ABC"), "111");
     assert_eq!(world.bench.rmdir("cluster/c/heartbeat/A"), Err(Refusal::Depended));
     // A fourth one, and all may go.
@@ -163,7 +163,7 @@ fn a_pin_holds_when_a_waiting_removal_is_given_up() {
     world.region('B');
     let start = world.start_of('B');
     let rmdir = world.bench.ask_rmdir("cluster/c/heartbeat/B");
-    world.bench.subscribe(Wish::of(1, "A")).unwrap();
+    world.bench.subscribe(Registration::of(1, "A")).unwrap();
     world.bench.input(Input::Cancel(rmdir));
     assert_eq!(world.until_done(start).1, Ok(()));
     assert_eq!(pinned(&mut world, "AB"), "11");

@@ -8,7 +8,7 @@ use super::*;
 use crate::error::Errno;
 use crate::ids::View;
 use crate::message::{Action, Input};
-use crate::testing::{Bench, Wish};
+use crate::testing::{Bench, Registration};
 
 mod beats;
 mod ending;

@@ -208,7 +208,10 @@ impl Chaos {
             54 => {
                 let consumer = self.rng.below(1 << 40);
                 let region = if region == 'A' { "A" } else { "B" };
-                drop(bench.subscribe(Wish { patience: Some(50), ..Wish::of(consumer, region) }));
+                drop(
+                    bench
+                        .subscribe(Registration { patience: Some(50), ..Registration::of(consumer, region) }),
+                );
             }
             55 if self.rng.below(40) == 0 => bench.input(Input::Shutdown),
             _ => {}

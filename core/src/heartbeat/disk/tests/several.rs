@@ -9,11 +9,11 @@ fn a_node_is_up_with_its_first_region_and_down_with_its_last() {
     world.region('S');
     world.steady('R');
     world.steady('S');
-    world.bench.subscribe(Wish { edge: Some(Edge::Up), ..Wish::all(1) }).unwrap();
+    world.bench.subscribe(Registration { edge: Some(Edge::Up), ..Registration::all(1) }).unwrap();
     world.beats_of('R', 2, 3, 1..3);
     assert_eq!(world.bench.told_short(), [(1, Edge::Up, 2)]);
     world.bench.unsubscribe(1);
-    world.bench.subscribe(Wish::all(2)).unwrap();
+    world.bench.subscribe(Registration::all(2)).unwrap();
     world.beats_of('S', 2, 3, 1..3);
     assert_eq!((world.debug("R/livenodes"), world.debug("S/livenodes")), ("0 2 \n".into(), "0 2 \n".into()));
     world.beats_of('R', 2, 0, 3..4);
@@ -31,7 +31,7 @@ fn a_region_that_ends_leaves_the_others_what_they_see() {
     world.steady('R');
     world.steady('S');
     world.beats_of('R', 2, 3, 1..3);
-    world.bench.subscribe(Wish { patience: Some(1000), ..Wish::all(1) }).unwrap();
+    world.bench.subscribe(Registration { patience: Some(1000), ..Registration::all(1) }).unwrap();
     let rmdir = world.bench.ask_rmdir(REGION);
     world.serve();
     assert_eq!(world.bench.told_short(), [(1, Edge::Down, 2)]);

@@ -28,7 +28,7 @@ fn the_only_region_of_global_heartbeat_takes_six_periods() {
 #[test]
 fn a_running_region_shows_device_and_thread_and_who_is_up() {
     let mut world = World::new();
-    world.bench.subscribe(Wish::all(1)).unwrap();
+    world.bench.subscribe(Registration::all(1)).unwrap();
     time_to_steady(&mut world);
     assert_eq!(world.bench.read(&alloc::format!("{REGION}/dev")), "vda\n");
     assert_eq!(world.bench.read(&alloc::format!("{REGION}/pid")), "77\n");

@@ -2,19 +2,19 @@
 //!
 //! A callback has run when its consumer says so ([`Delivery::done`]); the next one, and the next event, wait
 //! for that. So a consumer may be another process and is still told before the call that caused the event
-//! has returned. Who takes longer than its patience is struck off: a stopped consumer delays, it never hangs.
+//! has returned. Who takes longer than its patience is expelled: a stopped consumer delays, it never hangs.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::event::{Cause, Edge, Event, NodeName, RegionName};
+use crate::heartbeat::{Edge, Event, NodeEdge, Telling};
 use crate::ids::{ConsumerId, ItemId};
-use crate::time::{Instant, Now};
+use crate::time::Instant;
 
 /// Which events a callback is registered for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Scope {
+pub(crate) enum Scope {
     /// Every event.
     Everything,
     /// Events of this region, and those that carry no region.
@@ -32,27 +32,27 @@ impl Scope {
 
 /// A registered callback.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Callback {
+pub(crate) struct Callback {
     /// Who is told.
-    pub consumer: ConsumerId,
+    pub(crate) consumer: ConsumerId,
     /// Of which region.
-    pub scope: Scope,
+    pub(crate) scope: Scope,
     /// Of which edge; none: both.
-    pub edge: Option<Edge>,
+    pub(crate) edge: Option<Edge>,
     /// Lower runs first; equal ones in order of registration.
-    pub priority: i32,
+    pub(crate) priority: i32,
     /// How long one call may take; none: as long as it likes.
-    pub patience: Option<Duration>,
+    pub(crate) patience: Option<Duration>,
     /// Events of a lower number were in the node map that the consumer saw when it registered.
     from: u64,
 }
 
 /// What is to be done next.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Step {
+pub(crate) enum Step {
     /// Tell this consumer.
     Deliver(ConsumerId, Event),
-    /// It has been struck off for taking too long with this event.
+    /// It has been expelled for taking too long with this event.
     Expelled(ConsumerId, Event),
 }
 
@@ -64,7 +64,7 @@ struct Running {
 
 /// The queue of events and those who wait for them.
 #[derive(Debug, Default)]
-pub struct Delivery {
+pub(crate) struct Delivery {
     /// In the order in which they run.
     callbacks: Vec<Callback>,
     queue: VecDeque<Event>,
@@ -78,7 +78,7 @@ pub struct Delivery {
 
 impl Delivery {
     /// Registers a callback; it gets the events queued from now on. Callers see to the pins.
-    pub fn register(
+    pub(crate) fn register(
         &mut self,
         consumer: ConsumerId,
         scope: Scope,
@@ -92,7 +92,7 @@ impl Delivery {
     }
 
     /// Takes a consumer off; gives the scopes of its callbacks, whose pins can go.
-    pub fn unregister(&mut self, consumer: ConsumerId) -> Vec<Scope> {
+    pub(crate) fn unregister(&mut self, consumer: ConsumerId) -> Vec<Scope> {
         let mut scopes = Vec::new();
         self.callbacks.retain(|callback| {
             let keep = callback.consumer != consumer;
@@ -107,47 +107,36 @@ impl Delivery {
     }
 
     /// All callbacks, in the order in which they run.
-    pub fn callbacks(&self) -> &[Callback] {
+    pub(crate) fn callbacks(&self) -> &[Callback] {
         &self.callbacks
     }
 
-    /// Puts an event behind those that are queued.
-    pub fn queue(
-        &mut self,
-        edge: Edge,
-        node: NodeName,
-        region: Option<RegionName>,
-        cause: Cause,
-        now: Now,
-    ) -> &Event {
-        let event = Event { number: self.next_number, edge, node, region, cause, at: now.unix };
+    /// Puts the event of an edge behind those that are queued. None: nobody is to be told of such an edge.
+    pub(crate) fn queue(&mut self, edge: NodeEdge) -> Option<&Event> {
+        let NodeEdge { edge, node, region, whole, telling, cause, at } = edge;
+        let region = match telling {
+            Telling::Regions => Some(region),
+            Telling::Nodes if whole => None,
+            Telling::Nodes => return None,
+        };
+        let event = Event { number: self.next_number, edge, node, region, cause, at };
         self.next_number += 1;
         self.queue.push_back(event);
-        &self.queue[self.queue.len() - 1]
-    }
-
-    /// Events in the queue from this number on.
-    pub fn queued_from(&self, number: u64) -> impl Iterator<Item = &Event> {
-        self.queue.iter().filter(move |event| event.number >= number)
-    }
-
-    /// Does a consumer of this one region exist?
-    pub fn holds(&self, region: ItemId) -> bool {
-        self.callbacks.iter().any(|callback| callback.scope == Scope::Region(region))
+        self.queue.back()
     }
 
     /// Number of the next event to be queued.
-    pub fn next_number(&self) -> u64 {
+    pub(crate) fn next_number(&self) -> u64 {
         self.next_number
     }
 
     /// Every event of a lower number has been delivered.
-    pub fn delivered(&self) -> u64 {
+    pub(crate) fn delivered(&self) -> u64 {
         self.queue.front().map_or(self.next_number, |event| event.number)
     }
 
     /// What is to be done now; none while a callback runs or when nothing is queued.
-    pub fn step(&mut self, now: Instant) -> Option<Step> {
+    pub(crate) fn step(&mut self, now: Instant) -> Option<Step> {
         if let Some(Running { consumer, deadline }) = self.running {
             if deadline.is_none_or(|deadline| now < deadline) {
                 return None;
@@ -177,7 +166,7 @@ impl Delivery {
     }
 
     /// The consumer has been told of event `number`. False when it was not its turn.
-    pub fn done(&mut self, consumer: ConsumerId, number: u64) -> bool {
+    pub(crate) fn done(&mut self, consumer: ConsumerId, number: u64) -> bool {
         if self.queue.front().is_none_or(|event| event.number != number) {
             return false;
         }
@@ -185,7 +174,7 @@ impl Delivery {
     }
 
     /// When the running callback's patience ends.
-    pub fn next_timeout(&self) -> Option<Instant> {
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
         self.running.as_ref()?.deadline
     }
 }

@@ -4,20 +4,20 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::super::Edge::{Down, Up};
-use super::super::*;
-use super::{REGION, down, up};
+use super::{Delivery, Scope, Step};
+use crate::heartbeat::Edge::{Down, Up};
+use crate::heartbeat::{Cause, NodeEdge, NodeName, RegionName, Telling};
 use crate::ids::{ConsumerId, NodeNum};
-use crate::testing::{Bench, WALL, Wish};
-use crate::time::{Instant, Now};
+use crate::testing::{Bench, REGION, Registration, WALL, down, up};
+use crate::time::Instant;
 use crate::tree::Op;
-use crate::{Action, Errno, View};
+use crate::{Action, Errno, ItemId, Name, Refusal, View};
 
 #[test]
 fn lower_priority_first_and_equals_in_order_of_registration() {
     let mut bench = Bench::user();
     for (consumer, priority) in [(1, 5), (2, 0), (3, 5), (4, -1), (5, 0)] {
-        bench.subscribe(Wish { priority, ..Wish::all(consumer) }).unwrap();
+        bench.subscribe(Registration { priority, ..Registration::all(consumer) }).unwrap();
     }
     let linked = up(&mut bench, "n1", "R");
     for consumer in [4, 2, 5, 1, 3] {
@@ -33,9 +33,9 @@ fn lower_priority_first_and_equals_in_order_of_registration() {
 fn only_the_wanted_edge_and_scope() {
     let mut bench = Bench::user();
     bench.mkdir("cluster/c/heartbeat/S").unwrap();
-    bench.subscribe(Wish { edge: Some(Up), ..Wish::all(1) }).unwrap();
-    bench.subscribe(Wish { edge: Some(Down), ..Wish::of(2, "R") }).unwrap();
-    bench.subscribe(Wish::of(3, "S")).unwrap();
+    bench.subscribe(Registration { edge: Some(Up), ..Registration::all(1) }).unwrap();
+    bench.subscribe(Registration { edge: Some(Down), ..Registration::of(2, "R") }).unwrap();
+    bench.subscribe(Registration::of(3, "S")).unwrap();
     for (number, edge, region) in [(0, Up, "R"), (1, Up, "S"), (2, Down, "R"), (3, Down, "S")] {
         let request = match edge {
             Up => up(&mut bench, "n1", region),
@@ -56,7 +56,17 @@ fn an_event_without_a_region_is_for_everybody() {
     delivery.register(ConsumerId(1), Scope::Region(region), None, 0, None);
     delivery.register(ConsumerId(2), Scope::Everything, None, 0, None);
     let node = NodeName { num: NodeNum::new(3).unwrap(), name: Name::new(b"n3").unwrap() };
-    delivery.queue(Up, node, None, Cause::Linked(1), Now::default());
+    let edge = |whole| NodeEdge {
+        edge: Up,
+        node: node.clone(),
+        region: RegionName { id: ItemId(8), name: Name::new(b"R").unwrap() },
+        whole,
+        telling: Telling::Nodes,
+        cause: Cause::Beats,
+        at: Duration::ZERO,
+    };
+    assert_eq!(delivery.queue(edge(false)), None, "a second region is no news of the node");
+    assert!(delivery.queue(edge(true)).is_some_and(|event| event.region.is_none()));
     for consumer in [ConsumerId(1), ConsumerId(2)] {
         let Some(Step::Deliver(to, _)) = delivery.step(Instant::default()) else { panic!() };
         assert_eq!(to, consumer);
@@ -70,8 +80,8 @@ fn an_event_without_a_region_is_for_everybody() {
 #[test]
 fn one_event_at_a_time_in_the_order_of_queueing() {
     let mut bench = Bench::user();
-    bench.subscribe(Wish::all(1)).unwrap();
-    bench.subscribe(Wish::all(2)).unwrap();
+    bench.subscribe(Registration::all(1)).unwrap();
+    bench.subscribe(Registration::all(2)).unwrap();
     let first = up(&mut bench, "n1", "R");
     let second = up(&mut bench, "n2", "R");
     assert_eq!(bench.told_short(), [(1, Up, 1)]);
@@ -90,7 +100,7 @@ fn one_event_at_a_time_in_the_order_of_queueing() {
 #[test]
 fn calls_that_make_no_event_do_not_wait_for_others() {
     let mut bench = Bench::user();
-    bench.subscribe(Wish::all(1)).unwrap();
+    bench.subscribe(Registration::all(1)).unwrap();
     up(&mut bench, "n1", "R");
     assert_eq!(bench.mkdir("cluster/c/node/x"), Ok(()));
     assert_eq!(bench.link("cluster/c/node/n1", "cluster/c/heartbeat/R/again"), Err(Refusal::NodeLinked));
@@ -107,8 +117,8 @@ fn without_consumers_nobody_waits() {
 #[test]
 fn only_the_one_whose_turn_it_is_can_say_delivered() {
     let mut bench = Bench::user();
-    bench.subscribe(Wish::all(1)).unwrap();
-    bench.subscribe(Wish::all(2)).unwrap();
+    bench.subscribe(Registration::all(1)).unwrap();
+    bench.subscribe(Registration::all(2)).unwrap();
     let request = up(&mut bench, "n1", "R");
     for (consumer, event) in [(2, 0), (1, 1), (3, 0)] {
         bench.delivered(consumer, event);
@@ -122,13 +132,13 @@ fn only_the_one_whose_turn_it_is_can_say_delivered() {
 #[test]
 fn a_registration_sees_a_node_in_the_map_or_as_an_event() {
     let mut bench = Bench::user();
-    bench.subscribe(Wish::all(1)).unwrap();
+    bench.subscribe(Registration::all(1)).unwrap();
     up(&mut bench, "n1", "R");
     up(&mut bench, "n2", "R");
     // Event 0 is being delivered, event 1 is queued: both nodes are in the map, neither comes as an event.
-    assert_eq!(bench.subscribe(Wish::all(2)), Ok(Vec::from([1, 2])));
+    assert_eq!(bench.subscribe(Registration::all(2)), Ok(Vec::from([1, 2])));
     down(&mut bench, "n1", "R");
-    assert_eq!(bench.subscribe(Wish::all(3)), Ok(Vec::from([2])));
+    assert_eq!(bench.subscribe(Registration::all(3)), Ok(Vec::from([2])));
     bench.delivered(1, 0);
     bench.delivered(1, 1);
     bench.delivered(1, 2);
@@ -154,8 +164,8 @@ fn a_map_says_since_when() {
 #[test]
 fn a_consumer_of_one_region_pins_it_and_the_local_node() {
     let mut bench = Bench::user();
-    bench.subscribe(Wish::of(1, "R")).unwrap();
-    bench.subscribe(Wish::of(2, "R")).unwrap();
+    bench.subscribe(Registration::of(1, "R")).unwrap();
+    bench.subscribe(Registration::of(2, "R")).unwrap();
     assert_eq!(bench.engine.status().regions[0].holds, 2);
     bench.unsubscribe(1);
     assert_eq!(bench.rmdir(REGION), Err(Refusal::Depended));
@@ -170,7 +180,7 @@ fn a_consumer_of_one_region_pins_it_and_the_local_node() {
 #[test]
 fn a_consumer_of_all_regions_pins_nothing() {
     let mut bench = Bench::user();
-    bench.subscribe(Wish::all(1)).unwrap();
+    bench.subscribe(Registration::all(1)).unwrap();
     assert_eq!(bench.rmdir(REGION), Ok(()));
     assert_eq!(bench.rmdir("cluster/c/node/n0"), Ok(()));
 }
@@ -178,10 +188,10 @@ fn a_consumer_of_all_regions_pins_nothing() {
 #[test]
 fn a_registration_wants_its_region_and_a_local_node() {
     let mut bench = Bench::user();
-    assert_eq!(bench.subscribe(Wish::of(1, "none")), Err(Refusal::NoSuchRegion));
+    assert_eq!(bench.subscribe(Registration::of(1, "none")), Err(Refusal::NoSuchRegion));
     assert_eq!(Refusal::NoSuchRegion.errno(), Errno::ENOENT);
     bench.write("cluster/c/node/n0/local", "0").unwrap();
-    assert_eq!(bench.subscribe(Wish::of(1, "R")), Err(Refusal::NoLocalNode));
+    assert_eq!(bench.subscribe(Registration::of(1, "R")), Err(Refusal::NoLocalNode));
     assert_eq!(bench.notes().len(), 2);
     assert_eq!(bench.engine.status().consumers, 0);
     assert_eq!(bench.rmdir(REGION), Ok(()));
@@ -190,7 +200,7 @@ fn a_registration_wants_its_region_and_a_local_node() {
 #[test]
 fn unsubscribing_in_mid_delivery_lets_the_next_one_run() {
     let mut bench = Bench::user();
-    (1..=3).for_each(|consumer| assert!(bench.subscribe(Wish::all(consumer)).is_ok()));
+    (1..=3).for_each(|consumer| assert!(bench.subscribe(Registration::all(consumer)).is_ok()));
     let request = up(&mut bench, "n1", "R");
     bench.unsubscribe(2);
     assert_eq!(bench.told().len(), 1);
@@ -206,8 +216,8 @@ fn unsubscribing_in_mid_delivery_lets_the_next_one_run() {
 #[test]
 fn who_takes_longer_than_its_patience_is_struck_off() {
     let mut bench = Bench::user();
-    bench.subscribe(Wish { patience: Some(100), ..Wish::of(1, "R") }).unwrap();
-    bench.subscribe(Wish::all(2)).unwrap();
+    bench.subscribe(Registration { patience: Some(100), ..Registration::of(1, "R") }).unwrap();
+    bench.subscribe(Registration::all(2)).unwrap();
     assert_eq!(bench.engine.poll_timeout(), None);
     bench.wait(10);
     let request = up(&mut bench, "n1", "R");
@@ -230,7 +240,7 @@ fn who_takes_longer_than_its_patience_is_struck_off() {
 #[test]
 fn patience_begins_anew_with_each_event() {
     let mut bench = Bench::user();
-    bench.subscribe(Wish { patience: Some(100), ..Wish::all(1) }).unwrap();
+    bench.subscribe(Registration { patience: Some(100), ..Registration::all(1) }).unwrap();
     up(&mut bench, "n1", "R");
     up(&mut bench, "n2", "R");
     bench.wait(90);
@@ -245,7 +255,7 @@ fn patience_begins_anew_with_each_event() {
 fn calls_of_the_timer_out_of_turn_do_nothing() {
     let mut bench = Bench::user();
     bench.wait(1000);
-    bench.subscribe(Wish { patience: Some(100), ..Wish::all(1) }).unwrap();
+    bench.subscribe(Registration { patience: Some(100), ..Registration::all(1) }).unwrap();
     up(&mut bench, "n1", "R");
     bench.log.clear();
     for _ in 0..5 {
@@ -257,7 +267,7 @@ fn calls_of_the_timer_out_of_turn_do_nothing() {
 #[test]
 fn an_answer_at_the_last_moment_counts() {
     let mut bench = Bench::user();
-    bench.subscribe(Wish { patience: Some(100), ..Wish::all(1) }).unwrap();
+    bench.subscribe(Registration { patience: Some(100), ..Registration::all(1) }).unwrap();
     up(&mut bench, "n1", "R");
     bench.mono += Duration::from_millis(100);
     bench.delivered(1, 0);
@@ -284,6 +294,6 @@ fn a_region_can_be_made_again() {
     bench.rmdir(REGION).unwrap();
     bench.mkdir(REGION).unwrap();
     assert_ne!(bench.dir(REGION), old);
-    assert_eq!(bench.subscribe(Wish::of(1, "R")), Ok(Vec::new()));
+    assert_eq!(bench.subscribe(Registration::of(1, "R")), Ok(Vec::new()));
     assert_eq!(bench.tree(View::Config, Op::List(old)), Err(Refusal::Gone));
 }

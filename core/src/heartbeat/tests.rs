@@ -4,18 +4,18 @@ use alloc::boxed::Box;
 use alloc::string::ToString;
 use core::time::Duration;
 
-use super::super::Edge::{Down, Up};
-use super::super::*;
-use super::{REGION, down, up};
+use super::Edge::{Down, Up};
+use super::disk::{DiskRequest, DiskResult};
+use super::{Cause, Disk, Heartbeat, User};
 use crate::ids::NodeNum;
-use crate::testing::{Bench, CALLER, WALL, Wish};
-use crate::{Action, Errno, Input, View};
+use crate::testing::{Bench, CALLER, REGION, Registration, WALL, down, up};
+use crate::{Action, Errno, Input, Refusal, View};
 
 #[test]
 fn the_first_method_registered_is_active() {
     let mut heartbeat = Heartbeat::default();
     assert_eq!(heartbeat.active_name(), None);
-    heartbeat.register(Box::new(User::default()));
+    heartbeat.register(Box::new(User));
     heartbeat.register(Box::new(Disk::default()));
     assert_eq!(heartbeat.active_name(), Some("user"));
     assert!(heartbeat.available().eq(["user", "disk"]));
@@ -25,7 +25,7 @@ fn the_first_method_registered_is_active() {
 fn unregistering_the_active_method_leaves_none() {
     let mut heartbeat = Heartbeat::default();
     heartbeat.register(Box::new(Disk::default()));
-    heartbeat.register(Box::new(User::default()));
+    heartbeat.register(Box::new(User));
     heartbeat.unregister("disk");
     assert_eq!(heartbeat.active_name(), None);
     assert_eq!(heartbeat.select(b"user", false), Ok("user"));
@@ -35,7 +35,7 @@ fn unregistering_the_active_method_leaves_none() {
 fn unregistering_another_method_keeps_the_active_one() {
     let mut heartbeat = Heartbeat::default();
     heartbeat.register(Box::new(Disk::default()));
-    heartbeat.register(Box::new(User::default()));
+    heartbeat.register(Box::new(User));
     heartbeat.select(b"user", false).unwrap();
     heartbeat.unregister("disk");
     assert_eq!(heartbeat.active_name(), Some("user"));
@@ -214,7 +214,7 @@ fn start_block_has_its_own_number_syntax() {
 #[test]
 fn a_link_brings_up_and_its_removal_down() {
     let mut bench = Bench::user();
-    bench.subscribe(Wish::all(1)).unwrap();
+    bench.subscribe(Registration::all(1)).unwrap();
     bench.wait(500);
     let linked = up(&mut bench, "n1", "R");
     assert_eq!(bench.read("cluster/c/heartbeat/R/n1"), "../../../../cluster/c/node/n1");
@@ -255,7 +255,7 @@ fn only_a_numbered_node_is_linked_and_once_a_region() {
 fn regions_know_nothing_of_each_other() {
     let mut bench = Bench::user();
     bench.mkdir("cluster/c/heartbeat/S").unwrap();
-    bench.subscribe(Wish::of(1, "R")).unwrap();
+    bench.subscribe(Registration::of(1, "R")).unwrap();
     for region in ["R", "S"] {
         up(&mut bench, "n1", region);
     }

@@ -1,0 +1,121 @@
+//! External consumers of heartbeat events: who they are, what each of them pins, and how they are told.
+
+mod delivery;
+#[cfg(test)]
+mod tests;
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+pub(crate) use self::delivery::{Delivery, Scope, Step};
+use crate::call::Call;
+use crate::effect::{Effect, Effects};
+use crate::error::Refusal;
+use crate::heartbeat::{NodeName, Region};
+use crate::ids::{ConsumerId, ItemId};
+use crate::machines::Machines;
+use crate::message::{Subscribe, Up};
+use crate::time::Now;
+use crate::tree::Tree;
+
+/// Who is registered.
+#[derive(Debug, Default)]
+pub(crate) struct Consumers {
+    pub(crate) delivery: Delivery,
+    /// The region that each consumer holds, and the local node that it pins.
+    pins: BTreeMap<ConsumerId, (ItemId, ItemId)>,
+}
+
+impl Consumers {
+    /// Registers a consumer, and pins what it holds. Who is up at this moment: every later change comes as an event.
+    pub(crate) fn subscribe(
+        &mut self,
+        subscribe: &Subscribe<'_>,
+        tree: &mut Tree,
+        machines: &mut Machines,
+        effects: &mut Effects,
+        now: Now,
+    ) -> Result<Vec<Up>, Refusal> {
+        let region = match subscribe.region {
+            Some(name) => Some(self.hold(subscribe.consumer, name, tree, machines, effects, now)?),
+            None => None,
+        };
+        let Subscribe { consumer, edge, priority, patience, .. } = *subscribe;
+        let scope = region.map_or(Scope::Everything, Scope::Region);
+        self.delivery.register(consumer, scope, edge, priority, patience);
+        Ok(up(machines, region))
+    }
+
+    /// A consumer of one region pins what the region's method says, and the local node.
+    fn hold(
+        &mut self,
+        consumer: ConsumerId,
+        name: &[u8],
+        tree: &mut Tree,
+        machines: &mut Machines,
+        effects: &mut Effects,
+        now: Now,
+    ) -> Result<ItemId, Refusal> {
+        let region = machines.heartbeat.layer.by_name(name).ok_or(Refusal::NoSuchRegion)?.id;
+        let cluster = machines.nodes.cluster();
+        let local = cluster.and_then(|cluster| cluster.local()).ok_or(Refusal::NoLocalNode)?.id;
+        // Asked of both before either is pinned for good.
+        tree.depend(region)?;
+        let pinned = tree.depend(local);
+        tree.undepend(region);
+        pinned?;
+        machines.owner(region, Call::nobody(now), effects, |method, at| method.hold(at, region));
+        self.pins.insert(consumer, (region, local));
+        Ok(region)
+    }
+
+    /// A consumer goes, and its pins with it.
+    pub(crate) fn unsubscribe(
+        &mut self,
+        consumer: ConsumerId,
+        machines: &mut Machines,
+        effects: &mut Effects,
+        now: Now,
+    ) {
+        self.delivery.unregister(consumer);
+        if let Some((region, local)) = self.pins.remove(&consumer) {
+            effects.push(Effect::Unpin(local));
+            machines.owner(region, Call::nobody(now), effects, |method, at| method.release(at, region));
+        }
+    }
+
+    /// All of them.
+    pub(crate) fn all(&self) -> Vec<ConsumerId> {
+        self.delivery.callbacks().iter().map(|callback| callback.consumer).collect()
+    }
+
+    /// Does a consumer hold this region?
+    pub(crate) fn holds(&self, region: ItemId) -> bool {
+        self.pins.values().any(|(held, _)| *held == region)
+    }
+
+    /// Does a consumer hold any region?
+    pub(crate) fn holds_any(&self) -> bool {
+        !self.pins.is_empty()
+    }
+
+    /// How many consumers pin an item: a region that they hold, or the local node.
+    pub(crate) fn holders(&self, item: ItemId) -> usize {
+        self.pins.values().filter(|(region, local)| [region, local].contains(&&item)).count()
+    }
+}
+
+/// Who is up in a region, or in all regions.
+fn up(machines: &Machines, region: Option<ItemId>) -> Vec<Up> {
+    let regions = machines.heartbeat.layer.regions();
+    let wanted = regions.filter(|of| region.is_none_or(|region| region == of.id));
+    wanted.flat_map(|region| up_in(machines, region)).collect()
+}
+
+/// Who is up in a region whose nodes are configured.
+pub(crate) fn up_in<'a>(machines: &'a Machines, region: &'a Region) -> impl Iterator<Item = Up> + 'a {
+    region.up().iter().filter_map(|num| {
+        let node = NodeName { num, name: machines.nodes.node_by_num(num)?.name.clone() };
+        Some(Up { region: region.id, node, since: region.up_since(num)? })
+    })
+}
