@@ -1,5 +1,5 @@
-//! What a line about a refusal says beside the rule: who has what was asked for, what is missing, what is there
-//! already. A refused call has changed nothing, so all of it can still be found out afterwards.
+//! The facts behind a refusal, for its line in the log: who has the number, what is missing, what exists already. A
+//! refused call has changed nothing, so they can be found out afterwards.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -27,7 +27,7 @@ pub(crate) struct Refused<'a> {
 }
 
 impl<'a> Refused<'a> {
-    /// None for calls that have nothing to add.
+    /// None for calls whose refusals have no details.
     pub(crate) fn of(op: &Op<'a>, items: &Items) -> Option<Self> {
         let (item, value, target) = match *op {
             Op::Store { item, data, .. } => (item, data, None),

@@ -1,4 +1,4 @@
-//! Numbers of errors of Linux, and their names.
+//! Linux's error numbers and their names.
 
 use core::fmt;
 

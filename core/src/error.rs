@@ -1,4 +1,4 @@
-//! Refusals: what the kernel says no to, and with which errno.
+//! Refusals: everything that the stack refuses, with its errno and the rule that was broken.
 
 use core::fmt;
 
@@ -7,18 +7,18 @@ pub use crate::errno::Errno;
 /// Why something was refused: one variant for each distinct refusal. A refused operation has changed nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Refusal {
-    // Names and places
-    /// The name does not stand in the directory.
+    // Names and entries
+    /// The directory has no such entry.
     NoSuchEntry,
-    /// Behind an open descriptor or a remembered id the item has been removed.
+    /// The item has been removed; a descriptor or a cached id refers to it.
     Gone,
     /// The name is taken (also by an attribute, a default group, `.` or `..`).
     NameExists,
-    /// Longer than any file system takes.
+    /// A name of more than 255 bytes.
     NameTooLong,
-    /// Cannot come through a mount; only from programs that use the tree in process.
+    /// A name with a slash or a NUL: comes only from programs that use the tree in process, not through a mount.
     BadName,
-    /// A directory is wanted.
+    /// rmdir, or a call in a directory, on something else.
     NotADirectory,
     /// Unlink of a directory.
     IsADirectory,
@@ -56,18 +56,18 @@ pub enum Refusal {
     TargetNotADirectory,
     /// The link's target is a directory of another file system.
     TargetOutside,
-    /// The root is no item.
+    /// The link's target is the root, which is no item.
     TargetIsRoot,
-    /// More than 40 links.
+    /// More than 40 links on the way to the target.
     TargetLoop,
-    /// A component above 255 bytes or a path above 4095.
+    /// The target has a component of more than 255 bytes, or more than 4095 in all.
     TargetTooLong,
-    /// Search permission is missing on the way, or the caller's directories cannot be looked at.
+    /// The caller may not search a directory on the way to the target, or its directories cannot be read.
     TargetDenied,
     // Attributes
-    /// No store, or no write bit in the mode: binds root too (`__configfs_open_file`).
+    /// The attribute has no store, or no write bit in its mode; that holds for root too (`__configfs_open_file`).
     ReadOnly,
-    /// No show, or no read bit in the mode.
+    /// The attribute has no show, or no read bit in its mode.
     WriteOnly,
     /// truncate beyond the largest file size.
     SizeTooBig,
@@ -82,46 +82,46 @@ pub enum Refusal {
     TimeoutZero,
     /// Range of a timeout.
     TimeoutRange,
-    /// mkdir of a node (`o2nm_node_group_make_item`).
+    /// mkdir of a node with a name of more than 64 bytes (`o2nm_node_group_make_item`).
     NodeNameTooLong,
     /// Range of `num` (`O2NM_MAX_NODES`).
     NumberRange,
-    /// Number of a node that cannot be reached yet (`o2nm_node_num_store`).
+    /// `num` before address and port (`o2nm_node_num_store`).
     NumberNeedsAddress,
-    /// Also the node itself.
+    /// A node has the number; also the node itself.
     NumberTaken,
-    /// A number is set once.
+    /// `num` is set once.
     NumberSet,
     /// Syntax of `ipv4_address`.
     BadAddress,
     /// Range of `ipv4_address`.
     OctetRange,
-    /// Also the node itself.
+    /// A node has the address; also the node itself.
     AddressTaken,
-    /// An address is set once.
+    /// `ipv4_address` is set once.
     AddressSet,
     /// `ipv4_port` of zero.
     PortZero,
     /// Range of `ipv4_port`.
     PortRange,
-    /// A port is set once.
+    /// `ipv4_port` is set once.
     PortSet,
-    /// A node that is not complete (`o2nm_node_local_store`).
+    /// `local` before address, port and number (`o2nm_node_local_store`).
     LocalNeedsAll,
-    /// There is one local node.
+    /// `local` while another node is the local one.
     OtherLocal,
-    /// Order of the two timeouts.
+    /// `idle_timeout_ms` not above `keepalive_delay_ms`.
     IdleNotAboveKeepalive,
-    /// Timeouts that the peers have agreed to.
+    /// A timeout that connected peers have agreed to.
     PeerConnected,
     /// Syntax of `fence_method`.
     BadFenceMethod,
     // Heartbeat
-    /// `heartbeat_mode` written with something else than a registered name.
+    /// `heartbeat_mode` written with no registered method's name.
     UnknownMode,
-    /// `heartbeat_mode` written at the wrong time.
+    /// `heartbeat_mode` written while there is a cluster.
     ModeInUse,
-    /// mkdir of a region.
+    /// mkdir of a region with a name of more than 32 bytes.
     RegionNameTooLong,
     /// mkdir of the 33rd region in global mode.
     TooManyRegions,
@@ -135,50 +135,50 @@ pub enum Refusal {
     BlocksRange,
     /// A change of a region that heartbeats.
     RegionStarted,
-    /// `dev` or a hold without a node of our own.
+    /// `dev` or a hold without a local node.
     NoLocalNode,
-    /// `dev` (`o2hb_region_dev_store`).
+    /// `dev` written with no open descriptor's number (`o2hb_region_dev_store`).
     BadDescriptor,
-    /// `dev` too early.
+    /// `dev` before `block_bytes`, `start_block` and `blocks`.
     RegionIncomplete,
-    /// `dev` with something else.
+    /// `dev` written with the descriptor of something else.
     NotABlockDevice,
     /// The local node's number is beyond the slots of the region.
     BeyondBlocks,
     /// The device's sectors are of another size than the region's slots.
     WrongBlockSize,
-    /// The device cannot be read as far as the slots reach.
+    /// The device ends before the last slot, or cannot be read.
     Unreadable,
     /// The region could not become steady.
     Unstable,
     /// The writer of `dev` was interrupted while it waited.
     StartInterrupted,
-    /// A callback for a region that does not exist.
+    /// A hold of a region that does not exist.
     NoSuchRegion,
-    /// A link in a region of the user method.
+    /// A link to something else in a region of the user method.
     LinkNotToNode,
-    /// A link to a node that no event could name.
+    /// A link to a node without a number, which no event could name.
     NodeUnnumbered,
     /// A second link to the same node: its removal would be ambiguous.
     NodeLinked,
     // Others
-    /// Word written to a logmask file.
+    /// An unknown word written to a logmask file.
     BadMask,
-    /// Word written to `cluster_stack`.
+    /// No word of four letters written to `cluster_stack`.
     BadStackLabel,
     /// Another word written to `cluster_stack` while the stack is in use.
     StackInUse,
-    /// Requests that wait while the daemon ends.
+    /// A request that was waiting at the shutdown, or came after it.
     ShuttingDown,
-    /// The system said no when the stack acted for the caller (binding the local node's address, opening a
-    /// device): its errno is the result.
+    /// The system refused what the driver did for the caller (bind the local node's address, open a device), with
+    /// this errno.
     System(Errno),
-    /// A subsystem that is not part of uo2cb refused, with its own errno and rule.
+    /// A refusal of a subsystem outside this crate, with its errno and rule.
     Subsystem(Errno, &'static str),
 }
 
 impl Refusal {
-    /// What the caller gets.
+    /// The errno for the caller.
     pub fn errno(self) -> Errno {
         match self {
             Self::NoSuchEntry

@@ -1,8 +1,8 @@
-//! Identities: small types, so that no two numbers can be mistaken for one another.
+//! Ids: one type each, so that the compiler keeps them apart.
 
 use core::fmt;
 
-/// An entry of a tree: directory or link. Never used twice in the life of a tree.
+/// An entry of a tree, directory or link. Never reused within a tree.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ItemId(pub u64);
 
@@ -22,11 +22,11 @@ pub enum View {
     Debugfs,
 }
 
-/// A request that gets exactly one answer. Chosen by the driver.
+/// A request that gets exactly one reply. Chosen by the driver.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct RequestId(pub u64);
 
-/// Somebody who is told of heartbeat events. Chosen by the driver.
+/// A consumer of heartbeat events. Chosen by the driver.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ConsumerId(pub u64);
 
@@ -34,7 +34,7 @@ pub struct ConsumerId(pub u64);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct OpId(pub u64);
 
-/// Whose request it is: for the log and for what only the driver can look up (descriptors, paths).
+/// The caller of a request: for the log, and for what only the driver can resolve (descriptors, paths).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Caller {
     /// Thread id in the daemon's PID name space; 0 when the caller lives outside it.
@@ -50,7 +50,7 @@ pub struct Caller {
 pub struct NodeNum(u8);
 
 impl NodeNum {
-    /// How many numbers there are; also the first that is none (`O2NM_MAX_NODES`).
+    /// Node numbers are below this (`O2NM_MAX_NODES`).
     pub const LIMIT: u64 = 255;
 
     /// The number, or `None` from 255 on.
@@ -78,14 +78,14 @@ impl NodeSet {
     /// The empty set.
     pub const EMPTY: Self = Self([0; 4]);
 
-    /// Adds; true when it was not in it.
+    /// Adds a node. True if it was not in the set.
     pub fn insert(&mut self, node: NodeNum) -> bool {
         let had = self.contains(node);
         self.0[usize::from(node.0 >> 6)] |= 1 << (node.0 & 63);
         !had
     }
 
-    /// Takes out; true when it was in it.
+    /// Removes a node. True if it was in the set.
     pub fn remove(&mut self, node: NodeNum) -> bool {
         let had = self.contains(node);
         self.0[usize::from(node.0 >> 6)] &= !(1 << (node.0 & 63));
@@ -104,20 +104,20 @@ impl NodeSet {
         }
     }
 
-    /// How many.
+    /// How many nodes are in the set.
     pub fn len(&self) -> usize {
         self.0.iter().map(|word| word.count_ones() as usize).sum()
     }
 
-    /// Nobody in it?
+    /// Is no node in the set?
     pub fn is_empty(&self) -> bool {
         self.0 == [0; 4]
     }
 
-    /// In rising order.
+    /// The nodes in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = NodeNum> + '_ {
         self.0.iter().zip(0u8..).flat_map(|(word, at)| {
-            // Without its lowest bit again and again.
+            // Each successor lacks the lowest bit of the one before.
             let rest = core::iter::successors(Some(*word), |rest| Some(rest & rest.wrapping_sub(1)));
             rest.take_while(|rest| *rest != 0).map(move |rest| NodeNum(at * 64 + rest.trailing_zeros() as u8))
         })

@@ -1,15 +1,15 @@
 //! The cluster stack of ocfs2 (node manager, heartbeat and group manager) without any I/O: data in, data
 //! out, time as an argument.
 //!
-//! The whole stack is one value, [`Engine`]. A driver hands in [`Input`]s, carries out [`Action`]s in the order
-//! in which they come, and calls back at [`Engine::poll_timeout`]. The same code runs in real time (crate
-//! `uo2cb`) and in virtual time (crate `uo2cb-tests`). That it is `no_std` is the proof that no clock, thread,
-//! file, socket or random order can be reached from here.
+//! The whole stack is one value, [`Engine`]. A driver hands in [`Input`]s, performs the [`Action`]s in the order in
+//! which they come, and calls [`Engine::handle_timeout`] at [`Engine::poll_timeout`]. The same code runs in real time
+//! (crate `uo2cb`) and in virtual time (crate `uo2cb-tests`). As it is `no_std`, it can reach no clock, thread, file,
+//! socket or source of random numbers.
 //!
 //! - [`tree`]: configfs itself, which knows nothing of o2cb.
 //! - [`nodeman`]: the cluster and its nodes.
 //! - [`heartbeat`]: the generic layer (regions, events, callbacks) and the methods `disk` and `user`.
-//! - `o2cb`, `sysfs`, `debugfs`: these described to three trees.
+//! - `o2cb`, `sysfs`, `debugfs`: the files and directories of the three trees, and how they act on the above.
 #![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]

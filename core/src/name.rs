@@ -6,12 +6,12 @@ use core::fmt;
 
 use crate::error::Refusal;
 
-/// A name that may stand in a directory: 1 to 255 bytes, no `/`, no NUL, neither `.` nor `..`.
+/// A name of a directory entry: 1 to 255 bytes, no `/`, no NUL, neither `.` nor `..`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(Arc<[u8]>);
 
 impl Name {
-    /// Longest name of any file system (`NAME_MAX`).
+    /// Longest name, in bytes (`NAME_MAX`).
     pub const MAX: usize = 255;
 
     /// Checks and keeps a name. `.` and `..` are refused as names that exist already.
@@ -25,7 +25,7 @@ impl Name {
         }
     }
 
-    /// Stands for a name that is not known (any more).
+    /// A placeholder for a name that is not known, or no longer.
     pub fn unknown() -> Self {
         Self(b"?"[..].into())
     }
@@ -54,7 +54,7 @@ impl fmt::Debug for Name {
     }
 }
 
-/// Bytes of strangers on one line of a log: UTF-8 stays, control characters, backslashes and broken
+/// Untrusted bytes as text for one line of a log: valid UTF-8 stays; control characters, backslashes and invalid
 /// sequences are escaped.
 pub fn printable(bytes: &[u8]) -> String {
     let mut line = String::with_capacity(bytes.len());

@@ -1,4 +1,4 @@
-//! What is worth a line in the log: one variant for each thing, so that tests can ask for it by name.
+//! Lines for the log: one variant for each, so that tests can match it.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -13,14 +13,14 @@ use crate::logmask::Subject;
 use crate::name::{Name, printable};
 use crate::nodeman::{Address, FenceMethod};
 
-/// How much it matters.
+/// Severity of a line.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Level {
-    /// Only for those who ask for the subject.
+    /// Shown only if its subject is allowed in `logmask`.
     Debug,
-    /// Normal life.
+    /// Normal operation.
     Info,
-    /// Somebody was refused, or will be surprised.
+    /// A refusal, an error, or something that an administrator would not expect.
     Warning,
 }
 
@@ -29,19 +29,19 @@ pub enum Level {
 pub enum Note {
     /// A call was refused: which, on what, with which value, by which rule.
     Refused {
-        /// Of which tree.
+        /// The tree.
         view: View,
         /// The call: `mkdir`, `store` ...
         call: &'static str,
-        /// The item, from the root.
+        /// Path of the item, from the root.
         path: Vec<u8>,
         /// What was to be stored or linked.
         value: Option<Vec<u8>>,
-        /// The rule.
+        /// The rule that was broken.
         refusal: Refusal,
-        /// What there is to say beside the rule: who has what was asked for, what is missing.
+        /// The facts behind the refusal, as the present owner of a number or the missing attributes.
         detail: Option<String>,
-        /// By whom.
+        /// The caller.
         caller: Caller,
     },
     /// A store succeeded without any effect, as in the kernel.
@@ -50,16 +50,16 @@ pub enum Note {
         path: Vec<u8>,
         /// What was stored.
         value: Vec<u8>,
-        /// The rule.
+        /// The rule that was broken.
         rule: &'static str,
-        /// By whom.
+        /// The caller.
         caller: Caller,
     },
     /// A consumer could not be registered.
     NotSubscribed {
         /// The region it wanted.
         region: Option<Vec<u8>>,
-        /// The rule.
+        /// The rule that was broken.
         refusal: Refusal,
     },
     /// `ocfs2: Changing fence method to ...`
@@ -68,7 +68,7 @@ pub enum Note {
     DiskMode(&'static str),
     /// Another heartbeat method is active.
     Method(&'static str),
-    /// The stack listens for other nodes.
+    /// The stack listens for other nodes on this address and port.
     Listening(Address, u16),
     /// An event was queued.
     Event(Event),
@@ -81,11 +81,11 @@ pub enum Note {
         /// What.
         note: DiskNote,
     },
-    /// This node must go.
+    /// This node fences itself.
     Fence(FenceReason),
     /// A consumer took too long and was expelled.
     Expelled(ConsumerId, Event),
-    /// An answer came that nobody waited for: ignored.
+    /// The driver answered a request that was not waiting: ignored.
     Stale(RequestId),
 }
 
@@ -107,7 +107,7 @@ impl Note {
         }
     }
 
-    /// How much it matters.
+    /// Its severity.
     pub fn level(&self) -> Level {
         match self {
             Self::Event(_) => Level::Debug,
@@ -145,7 +145,7 @@ impl fmt::Display for Note {
                 }
                 f.write_str(": ")?;
                 match (refusal, detail) {
-                    // There the system's rule is not known, but what was asked of it.
+                    // The system's rule is unknown; the detail says what was asked of it.
                     (Refusal::System(errno), Some(detail)) => write!(f, "{detail} ({errno})")?,
                     (refusal, Some(detail)) => {
                         write!(f, "{}: {detail} ({})", refusal.rule(), refusal.errno())?

@@ -32,7 +32,7 @@ pub(crate) fn strict(text: &[u8]) -> Result<u64, Refusal> {
 
 fn base_of(text: &[u8]) -> (u64, &[u8]) {
     match text {
-        // `0x` counts only before a hexadecimal digit; otherwise the 0 is octal and the x a stranger.
+        // `0x` counts only before a hexadecimal digit; otherwise the number is octal and ends at the `x`.
         [b'0', b'x' | b'X', next, ..] if digit(*next, 16).is_some() => (16, &text[2..]),
         [b'0', ..] => (8, text),
         _ => (10, text),

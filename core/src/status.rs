@@ -1,4 +1,4 @@
-//! The state of the stack, to read.
+//! A snapshot of the stack's state.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -12,7 +12,7 @@ use crate::name::Name;
 use crate::nodeman::{Address, FenceMethod};
 use crate::tree::Tree;
 
-/// Everything that a person asks for first.
+/// The state of the whole stack.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Status {
     /// The active heartbeat method.
@@ -73,7 +73,7 @@ pub struct ClusterStatus {
     pub fence_method: FenceMethod,
     /// Its nodes, oldest first.
     pub nodes: Vec<NodeStatus>,
-    /// Who is up in at least one region.
+    /// Nodes that are up in at least one region.
     pub up: NodeSet,
 }
 
@@ -88,24 +88,24 @@ pub struct NodeStatus {
     pub address: Option<Address>,
     /// Its port, once set.
     pub port: Option<u16>,
-    /// Whether it is this machine.
+    /// Whether it is the local node.
     pub local: bool,
 }
 
-/// A region and who is up in it.
+/// A region and the nodes that are up in it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RegionStatus {
     /// Its directory.
     pub id: ItemId,
     /// Its name.
     pub name: Name,
-    /// The method that made it.
+    /// The heartbeat method that it belongs to.
     pub method: &'static str,
-    /// Consumers that hold it.
+    /// How many consumers hold it.
     pub holds: u32,
-    /// Its device, if it beats on one.
+    /// Its device, if it heartbeats on one.
     pub disk: Option<DiskStatus>,
-    /// Who is up, by number, and since when (wall clock since 1970).
+    /// The nodes that are up, by number, and since when (wall clock since 1970).
     pub up: Vec<(NodeName, Duration)>,
 }
 
@@ -114,7 +114,7 @@ pub struct RegionStatus {
 pub struct DiskStatus {
     /// Its name.
     pub device: String,
-    /// Id of the thread that beats.
+    /// Id of the thread that heartbeats.
     pub pid: u32,
     /// Size of a slot.
     pub block_bytes: u32,
@@ -122,6 +122,6 @@ pub struct DiskStatus {
     pub start_block: u64,
     /// How many slots it has.
     pub blocks: u32,
-    /// Steady? Before that somebody waits for it to become so.
+    /// Steady? Until then the write to `dev` waits.
     pub steady: bool,
 }

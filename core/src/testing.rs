@@ -1,4 +1,4 @@
-//! An engine to try things on: paths instead of ids, answers instead of actions.
+//! An engine for tests: paths instead of ids, answers instead of actions.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -12,7 +12,7 @@ use crate::{
 };
 
 pub(crate) const CALLER: Caller = Caller { pid: 7, uid: 8, gid: 9 };
-/// Wall clock at the beginning.
+/// Wall clock at the start.
 pub(crate) const WALL: Duration = Duration::from_secs(1_700_000_000);
 
 pub(crate) struct Bench {
@@ -70,14 +70,14 @@ impl Bench {
         RequestId(self.next)
     }
 
-    /// Asks, whether or not the answer comes at once.
+    /// Makes a call, whose answer may come later.
     pub(crate) fn ask(&mut self, view: View, op: Op<'_>) -> RequestId {
         let request = self.request();
         self.input(Input::Tree { request, caller: CALLER, view, op });
         request
     }
 
-    /// The one answer to a request, if it has come.
+    /// The one reply to a request, if it has come.
     pub(crate) fn answer(&self, request: RequestId) -> Option<Result<Reply, Refusal>> {
         let mut answers = self.log.iter().filter_map(|action| match action {
             Action::Reply { request: to, result } if *to == request => Some(result.clone()),
@@ -267,7 +267,7 @@ impl Bench {
         self.input(Input::Unsubscribe(ConsumerId(consumer)));
     }
 
-    /// Everything that consumers were told so far: whom, of what.
+    /// All deliveries so far: consumer and event.
     pub(crate) fn told(&self) -> Vec<(u64, Event)> {
         self.log
             .iter()
@@ -278,7 +278,7 @@ impl Bench {
             .collect()
     }
 
-    /// The same in short: consumer, edge, node's number.
+    /// The same: consumer, edge, node's number.
     pub(crate) fn told_short(&self) -> Vec<(u64, Edge, u8)> {
         self.told()
             .into_iter()

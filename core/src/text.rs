@@ -1,4 +1,4 @@
-//! Text of attributes, in and out.
+//! Formatting and parsing of attributes' texts.
 
 use alloc::vec::Vec;
 use core::fmt::Display;
@@ -11,12 +11,12 @@ pub(crate) fn line(out: &mut Vec<u8>, value: impl Display) {
     out.extend_from_slice(alloc::format!("{value}\n").as_bytes());
 }
 
-/// A number of which any but zero is true.
+/// Parses a number; any but 0 is true.
 pub(crate) fn boolean(data: &[u8]) -> Result<bool, Refusal> {
     Ok(number::unsigned(data)? != 0)
 }
 
-/// One trailing newline taken off.
+/// The text without one trailing newline.
 pub(crate) fn chomp(data: &[u8]) -> &[u8] {
     data.strip_suffix(b"\n").unwrap_or(data)
 }

@@ -1,23 +1,23 @@
-//! Time as an argument: nothing here reads a clock.
+//! Types for time: the driver reads the clocks and hands their values in.
 
 use core::time::Duration;
 
-/// A moment of the driver's monotonic clock. Own type, so that tests and traces can name one.
+/// A moment of the driver's monotonic clock. A type of its own, as core has no clock, and virtual time needs one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub struct Instant(Duration);
 
 impl Instant {
-    /// `since_start` after the beginning of the driver's clock.
+    /// `since_start` after zero of the driver's clock.
     pub const fn at(since_start: Duration) -> Self {
         Self(since_start)
     }
 
-    /// How long after the beginning of the driver's clock.
+    /// Time since zero of the driver's clock.
     pub const fn since_start(self) -> Duration {
         self.0
     }
 
-    /// This much later; saturates.
+    /// The moment `wait` later; saturates.
     #[must_use]
     pub fn after(self, wait: Duration) -> Self {
         Self(self.0.saturating_add(wait))
@@ -29,7 +29,7 @@ impl Instant {
     }
 }
 
-/// A time stamp of an inode: seconds since 1970, before it negative, and nanoseconds to add.
+/// A time stamp of an inode: seconds since 1970, negative before, plus nanoseconds.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub struct Stamp {
     /// Whole seconds, rounded down.
@@ -45,10 +45,10 @@ impl From<Duration> for Stamp {
     }
 }
 
-/// What the driver's clocks say at one call.
+/// The driver's clocks at one call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Now {
-    /// For every interval.
+    /// Monotonic: for intervals and timers.
     pub mono: Instant,
     /// Wall clock since 1970: for time stamps that others read (stat, slots), never for intervals.
     pub unix: Duration,

@@ -1,4 +1,4 @@
-//! What the stack promises as a whole: one answer each, one note for each refusal, three trees, an end.
+//! What holds for the stack as a whole: one reply to a request, one note for a refusal, the three trees, shutdown.
 
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -230,7 +230,7 @@ fn a_change_is_told_with_the_call_that_made_it_and_before_its_answer() {
         panic!("{:?}", bench.log)
     };
     assert_eq!((by, *parent, name.as_bytes()), (request, bench.dir("cluster/c/heartbeat"), &b"S"[..]));
-    // Nobody waits in debugfs.
+    // In debugfs no call waits.
     assert!(matches!(debug, Action::Changed { view: View::Debugfs, request: None, .. }));
 }
 

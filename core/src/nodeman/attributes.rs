@@ -1,4 +1,4 @@
-//! The files of clusters and nodes: their kinds, their text, their rules.
+//! The attributes of clusters and nodes.
 
 use alloc::vec::Vec;
 

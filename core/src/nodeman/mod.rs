@@ -1,4 +1,4 @@
-//! The node manager: the cluster, its nodes, which of them is this machine (`spec/o2nm.md`).
+//! The node manager: the cluster, its nodes, and which of them is the local one (`spec/o2nm.md`).
 
 mod address;
 mod attributes;
@@ -19,7 +19,7 @@ use crate::name::Name;
 /// Longest name of a node, in bytes.
 const NODE_NAME_MAX: usize = 64;
 
-/// What the machine is to do when it must leave the cluster.
+/// What a fence does to the machine (`fence_method`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum FenceMethod {
     /// `reset`: restart at once.
@@ -61,7 +61,7 @@ pub struct Cluster {
     pub id: ItemId,
     /// Its name.
     pub name: Name,
-    /// Milliseconds without a byte until a connection counts as idle.
+    /// Milliseconds without a received byte until a connection is idle.
     pub idle_timeout_ms: u32,
     /// Milliseconds without a byte until a keepalive is sent.
     pub keepalive_delay_ms: u32,
@@ -70,11 +70,11 @@ pub struct Cluster {
     /// What a fence does.
     pub fence_method: FenceMethod,
     nodes: BTreeMap<ItemId, Node>,
-    /// Of these nodes: a beat asks for them, of very many regions.
+    /// The numbers of `nodes`, kept as a set because every beat of every region reads it.
     numbers: NodeSet,
     local: Option<ItemId>,
-    /// The node whose `local` waits for its address to be bound, and the store that asked for it: an answer
-    /// to an older one says nothing about this one.
+    /// The node whose store to `local` waits for its address to be bound, and that store's request: results of older
+    /// ones are ignored.
     starting: Option<(ItemId, RequestId)>,
 }
 
@@ -104,12 +104,12 @@ impl Cluster {
         &self.numbers
     }
 
-    /// This machine's node.
+    /// The local node.
     pub fn local(&self) -> Option<&Node> {
         self.nodes.get(&self.local?)
     }
 
-    /// The node that becomes this machine's when its address has been bound.
+    /// The node that becomes the local one when its address has been bound.
     pub fn starting(&self) -> Option<&Node> {
         self.nodes.get(&self.starting?.0)
     }
@@ -119,7 +119,7 @@ impl Cluster {
 #[derive(Debug, Default)]
 pub struct NodeManager {
     cluster: Option<Cluster>,
-    /// How many peers agreed to the timeouts; the network tells.
+    /// How many peers are connected, and so have agreed to the timeouts.
     connected_peers: u32,
 }
 

@@ -1,4 +1,4 @@
-//! The rules of clusters and nodes, through the engine: each at its borders, and which comes first.
+//! The rules of clusters and nodes, through the engine: each at its limits, and the order of the checks.
 
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -220,7 +220,7 @@ fn local_listens_and_is_answered_with_the_result() {
     bench.listening(request, Ok(()));
     assert_eq!(bench.done(request), Some(Ok(())));
     assert_eq!(bench.read("cluster/c/node/n0/local"), "1\n");
-    // Once more: nothing to do.
+    // A second store has no effect.
     assert_eq!(bench.write("cluster/c/node/n0/local", "1"), Ok(1));
     assert_eq!(bench.write("cluster/c/node/n1/local", "1"), Err(Refusal::OtherLocal));
     assert_eq!(bench.write("cluster/c/node/n1/local", "0"), Ok(1));
@@ -241,7 +241,7 @@ fn a_failed_bind_is_the_result_and_leaves_no_local_node() {
     assert_eq!((*call, &path[..]), ("store", &b"cluster/c/node/n0/local"[..]));
     assert_eq!((value.as_deref(), *caller), (Some(&b"1\n"[..]), crate::testing::CALLER));
     assert_eq!(bench.read("cluster/c/node/n0/local"), "0\n");
-    // Another one may become it, or the same at a second try.
+    // Another node may become the local one, or the same in a second attempt.
     bench.local("n1");
 }
 

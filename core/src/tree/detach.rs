@@ -1,4 +1,4 @@
-//! Removal: what stands in its way, and how it waits for a store in flight.
+//! Removal of directories: what prevents it, and how it waits for a store in progress.
 
 use super::Tree;
 use super::items::Entry;
@@ -43,7 +43,7 @@ impl Tree {
         Ok(Removal::Done)
     }
 
-    /// The walk of `configfs_detach_prep`: the item and its default groups, newest first.
+    /// Checks the item and its default groups, newest first (`configfs_detach_prep`).
     fn may_detach(&self, item: ItemId) -> Result<(), Refusal> {
         if self.items.dir(item)?.linked_by > 0 {
             return Err(Refusal::LinkedTo);

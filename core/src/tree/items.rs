@@ -1,4 +1,4 @@
-//! The entries of a tree: who stands where, under which name, of which kind.
+//! The entries of a tree: directories and links, with name, parent and kind.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
@@ -16,16 +16,16 @@ pub(super) struct Dir {
     pub(super) name: Option<Name>,
     pub(super) parent: Option<ItemId>,
     pub(super) kind: &'static Kind,
-    /// Came with its parent (or with the stack) and goes only with it.
+    /// A default group: added and removed only with its parent, or by the stack.
     pub(super) default: bool,
     pub(super) by_name: BTreeMap<Name, ItemId>,
-    /// Ids rise with age, so this is the order of creation.
+    /// Ids ascend, so this is the order of creation.
     pub(super) by_age: BTreeSet<ItemId>,
     pub(super) subdirs: u32,
-    /// When it was made: the times of its attributes.
+    /// When it was made: the time stamps of its attributes.
     pub(super) born: Stamp,
     pub(super) meta: Meta,
-    /// Attributes that somebody changed the inode of; the others have the defaults.
+    /// Inode data of attributes that were changed, by number; the others have the defaults.
     pub(super) attribute_meta: BTreeMap<u8, Meta>,
     pub(super) dependents: u32,
     /// Links that point here.
@@ -54,11 +54,11 @@ pub(super) enum Entry {
 /// How many removed entries are remembered by name.
 const REMEMBERED: usize = 64;
 
-/// All entries. Subsystems read it; only the tree changes it.
+/// All entries. Subsystems can read them; only the tree changes them.
 #[derive(Debug, Default)]
 pub struct Items {
     pub(super) entries: BTreeMap<ItemId, Entry>,
-    /// The last entries that were removed: whoever still has one open is told by name what it was.
+    /// The entries that were removed last: refusals of calls on them name them.
     removed: VecDeque<Removed>,
 }
 
@@ -76,7 +76,7 @@ impl Items {
         self.dir(item).ok().map(|dir| dir.kind)
     }
 
-    /// Name of a directory or link; none for the root.
+    /// Name of a directory or link; `None` for the root.
     pub fn name(&self, item: ItemId) -> Option<&Name> {
         match self.entries.get(&item)? {
             Entry::Dir(dir) => dir.name.as_ref(),
@@ -84,7 +84,7 @@ impl Items {
         }
     }
 
-    /// The directory in which a directory or link stands; none for the root.
+    /// Parent of a directory or link; `None` for the root.
     pub fn parent(&self, item: ItemId) -> Option<ItemId> {
         match self.entries.get(&item)? {
             Entry::Dir(dir) => dir.parent,
@@ -92,7 +92,7 @@ impl Items {
         }
     }
 
-    /// What `name` is in `dir`: directory, link or attribute.
+    /// The directory, link or attribute `name` in `dir`.
     pub fn child(&self, dir: ItemId, name: &[u8]) -> Option<Object> {
         let parent = self.dir(dir).ok()?;
         if let Some(id) = parent.by_name.get(name) {
@@ -124,7 +124,7 @@ impl Items {
         names.join(&b'/')
     }
 
-    /// The path of anything, for the log: of what has been removed, the one that it had.
+    /// The path of any object, for the log; of a removed one the path that it had.
     pub fn object_path(&self, object: Object) -> Vec<u8> {
         let (Object::Dir(id) | Object::Link(id) | Object::Attribute(id, _)) = object;
         let removed = || self.removed.iter().find(|removed| removed.id == id);
@@ -141,13 +141,13 @@ impl Items {
         path
     }
 
-    /// Keeps the name of an entry that is about to be removed.
+    /// Remembers path and kind of an entry that is about to be removed.
     pub(super) fn remember(&mut self, id: ItemId) {
         self.removed.truncate(REMEMBERED - 1);
         self.removed.push_front(Removed { id, path: self.path(id), kind: self.kind(id) });
     }
 
-    /// The first link that keeps an item from being removed: to itself, or to a default group of its own.
+    /// The first link that prevents an item's removal: to the item, or to one of its default groups.
     pub(crate) fn links_to(&self, item: ItemId) -> Option<ItemId> {
         let links = |entry: &Entry| match entry {
             Entry::Link(link) => self.fragment(link.target) == item,
@@ -156,7 +156,7 @@ impl Items {
         self.entries.iter().find_map(|(id, entry)| links(entry).then_some(*id))
     }
 
-    /// What keeps an item from being removed as not empty: what was made in it or in its default groups.
+    /// The entries that prevent an item's removal: those made in it or in its default groups.
     pub(crate) fn own_entries(&self, item: ItemId) -> Vec<ItemId> {
         let mut found = Vec::new();
         let mut groups = Vec::from([item]);
@@ -171,7 +171,7 @@ impl Items {
         found
     }
 
-    /// Body of a symbolic link: up to the root, then down to the target (`configfs_get_target_path`).
+    /// Text of a symbolic link: up to the root, then down to the target (`configfs_get_target_path`).
     pub fn link_body(&self, link: ItemId) -> Result<Vec<u8>, Refusal> {
         let Link { parent, target, .. } = self.link(link)?;
         let mut body = Vec::new();
@@ -224,8 +224,8 @@ impl Items {
         }
     }
 
-    /// The item whose removal takes `item` along: itself, or for a default group the item that it came
-    /// with (configfs calls it a fragment).
+    /// The item with which `item` is removed: itself, or for a default group the item that it was made with (a
+    /// fragment in configfs).
     pub(super) fn fragment(&self, mut item: ItemId) -> ItemId {
         while let Ok(Dir { default: true, parent: Some(parent), .. }) = self.dir(item) {
             item = *parent;

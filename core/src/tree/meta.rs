@@ -45,7 +45,7 @@ pub struct Owner {
     pub gid: u32,
 }
 
-/// What an inode remembers.
+/// The data of an inode that can change.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Meta {
     /// Permission bits with set-id and sticky bits.
@@ -74,7 +74,7 @@ impl Meta {
 /// Everything stat(2) shows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Attr {
-    /// Whose.
+    /// The object.
     pub object: Object,
     /// Mode, owner, times.
     pub meta: Meta,
@@ -104,7 +104,7 @@ impl SetTime {
     }
 }
 
-/// chmod, chown, utimes, truncate in one, as FUSE brings them.
+/// chmod, chown, utimes and truncate in one, as FUSE combines them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct SetAttr {
     /// New permission bits.
@@ -122,7 +122,7 @@ pub struct SetAttr {
 }
 
 impl SetAttr {
-    /// Changes an inode's memory at time `now`.
+    /// Changes an inode's data at time `now`.
     pub fn apply(&self, meta: &mut Meta, now: Stamp) {
         if self.size.is_some() {
             meta.mtime = now;

@@ -1,8 +1,8 @@
 //! configfs: groups, default groups, items, attributes, links, dependents.
 //!
 //! It knows nothing of o2cb. A [`Subsystem`] describes kinds of directories and is asked at show, store,
-//! make, drop, allow_link and drop_link. Behaviour after `spec/configfs.md`; where that is silent, after a
-//! kernel that was asked (tests/conformance).
+//! make, drop, allow_link and drop_link. Behaviour as in `spec/configfs.md`, and as
+//! observed of a kernel (tests/conformance).
 
 mod detach;
 mod files;
@@ -31,23 +31,23 @@ use crate::time::Now;
 
 static ROOT: Kind = Kind { name: "root", makes: false, links: false, attributes: &[] };
 
-/// Something about the tree that whoever caches it must hear.
+/// A change of the tree, for those who cache it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Change {
-    /// A directory or link has come.
+    /// A directory or link was added.
     Added {
-        /// Where.
+        /// Its directory.
         parent: ItemId,
-        /// Under which name.
+        /// Its name.
         name: Name,
     },
-    /// A directory or link has gone, with its attributes and default groups.
+    /// A directory or link was removed, with its attributes and default groups.
     Removed {
-        /// From where.
+        /// Its directory.
         parent: ItemId,
-        /// Under which name.
+        /// Its name.
         name: Name,
-        /// What it was, and every directory that went with it.
+        /// Its id, and those of everything below it.
         items: Vec<ItemId>,
     },
     /// Mode, owner or times of an object changed.
@@ -60,13 +60,13 @@ pub struct Tree {
     items: Items,
     next: u64,
     owner: Owner,
-    /// What st_size says of an attribute.
+    /// st_size of attributes.
     attribute_size: u64,
     changes: Vec<Change>,
 }
 
 impl Tree {
-    /// An empty tree. Everything in it belongs to `owner` until chown; attributes show `attribute_size`.
+    /// An empty tree. Its entries belong to `owner` until chown; `attribute_size` is the st_size of attributes.
     pub fn new(owner: Owner, attribute_size: u64, now: Now) -> Self {
         let mut tree = Self {
             items: Items::default(),
@@ -88,7 +88,7 @@ impl Tree {
         self
     }
 
-    /// The entries, to read.
+    /// The entries.
     pub fn items(&self) -> &Items {
         &self.items
     }
@@ -112,12 +112,13 @@ impl Tree {
         Ok(self.insert_dir(parent, name, made, true, now))
     }
 
-    /// Takes away a directory that [`add`](Self::add) added, with all below it.
+    /// Removes a directory that [`add`](Self::add) added, with everything below it.
     pub fn take_away(&mut self, item: ItemId, now: Now) {
         self.remove_entry(item, now);
     }
 
-    /// Pins an item: rmdir gives EBUSY until as many [`undepend`](Self::undepend) (`configfs_depend_item`).
+    /// Pins an item: rmdir fails with EBUSY until [`undepend`](Self::undepend) was called as often
+    /// (`configfs_depend_item`).
     pub fn depend(&mut self, item: ItemId) -> Result<(), Refusal> {
         if self.items.dir(item)?.dropping {
             return Err(Refusal::Gone);
@@ -126,14 +127,14 @@ impl Tree {
         Ok(())
     }
 
-    /// The same for an item whose removal waits: it is pinned if that is given up.
+    /// The same, also for an item whose removal waits: the pin counts if that removal is cancelled.
     pub fn pin(&mut self, item: ItemId) {
         if let Ok(dir) = self.items.dir_mut(item) {
             dir.dependents += 1;
         }
     }
 
-    /// Lets go of one pin.
+    /// Removes one pin.
     pub fn undepend(&mut self, item: ItemId) {
         if let Ok(dir) = self.items.dir_mut(item) {
             dir.dependents = dir.dependents.saturating_sub(1);
@@ -188,7 +189,7 @@ impl Tree {
         ItemId(self.next)
     }
 
-    /// The parent exists and has no such name: callers have looked.
+    /// Callers have checked that the parent exists and has no such name.
     fn insert_dir(&mut self, parent: ItemId, name: Name, made: &Made, default: bool, now: Now) -> ItemId {
         let dir = self.new_dir(Some(parent), Some(name.clone()), made.kind, default, now);
         let id = self.insert(parent, name, Entry::Dir(dir), now);
@@ -222,7 +223,7 @@ impl Tree {
         id
     }
 
-    /// Takes an entry out of its directory, with everything below it.
+    /// Removes an entry from its directory, with everything below it.
     fn remove_entry(&mut self, id: ItemId, now: Now) {
         let (Some(parent), Some(name)) = (self.items.parent(id), self.items.name(id).cloned()) else {
             return;
@@ -242,7 +243,7 @@ impl Tree {
     fn forget(&mut self, id: ItemId, gone: &mut Vec<ItemId>) {
         gone.push(id);
         self.items.remember(id);
-        // Children first: what is remembered of them is their path.
+        // Before its own entry: the paths that are remembered of its children lead through it.
         for child in self.items.children(id).collect::<Vec<_>>() {
             self.forget(child, gone);
         }

@@ -1,4 +1,4 @@
-//! The calls on a tree, one variant each, and their answers.
+//! Calls on a tree, and their answers.
 
 use alloc::vec::Vec;
 
@@ -14,10 +14,10 @@ use crate::ids::ItemId;
 use crate::name::Name;
 use crate::time::Now;
 
-/// A call, as a file system gets it: directories by id, names as bytes.
+/// A call, as a file system receives it: directories by id, names as bytes.
 #[derive(Clone, Debug)]
 pub enum Op<'a> {
-    /// What `name` in `dir` is. Answer: [`Answer::Attr`].
+    /// Finds `name` in `dir`. Answer: [`Answer::Attr`].
     Lookup {
         /// Directory.
         dir: ItemId,
@@ -28,7 +28,7 @@ pub enum Op<'a> {
     Stat(Object),
     /// All entries of a directory, newest first, then the attributes. Answer: [`Answer::Entries`].
     List(ItemId),
-    /// May the attribute be opened so? Answer: [`Answer::Done`].
+    /// Checks whether an attribute may be opened this way. Answer: [`Answer::Done`].
     Open {
         /// Directory of the attribute.
         item: ItemId,
@@ -52,35 +52,35 @@ pub enum Op<'a> {
         item: ItemId,
         /// Its number.
         attribute: u8,
-        /// What was written; all beyond 4095 bytes is left for the next write.
+        /// What was written; only the first 4095 bytes are taken, and the caller writes the rest in a next call.
         data: &'a [u8],
     },
     /// Answer: [`Answer::Attr`] of the new directory.
     Mkdir {
-        /// Where.
+        /// Its directory.
         dir: ItemId,
         /// Its name.
         name: &'a [u8],
     },
     /// Answer: [`Answer::Done`], perhaps later.
     Rmdir {
-        /// Where.
+        /// Its directory.
         dir: ItemId,
         /// Name of the directory to remove.
         name: &'a [u8],
     },
     /// Answer: [`Answer::Attr`] of the new link.
     Symlink {
-        /// Where.
+        /// Its directory.
         dir: ItemId,
         /// Its name.
         name: &'a [u8],
-        /// What the caller's path led to: resolved by the driver, which alone can.
+        /// What the caller's path leads to, as resolved by the driver.
         target: Result<Object, Refusal>,
     },
     /// Answer: [`Answer::Done`].
     Unlink {
-        /// Where.
+        /// Its directory.
         dir: ItemId,
         /// Name of the link.
         name: &'a [u8],
@@ -89,30 +89,30 @@ pub enum Op<'a> {
     Readlink(ItemId),
     /// chmod, chown, utimes, truncate. Answer: [`Answer::Attr`].
     SetAttr(Object, SetAttr),
-    /// What configfs never allows.
+    /// A call that configfs never allows.
     Forbidden {
-        /// Where.
+        /// Its directory.
         dir: ItemId,
-        /// Name that would come (or, for a rename, go).
+        /// The new name; for a rename the old one.
         name: &'a [u8],
         /// Which call.
         call: Forbidden,
     },
 }
 
-/// A call in words.
+/// A call, described for the log.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Described {
     /// Its name.
     pub call: &'static str,
-    /// Its item, from the root.
+    /// Path of its item, from the root.
     pub path: Vec<u8>,
-    /// What was to be stored, or the path of what was to be linked.
+    /// What was to be stored, or the path of a link's target.
     pub value: Option<Vec<u8>>,
 }
 
 impl Op<'_> {
-    /// Call, item and value for a line about its refusal. None for calls that merely look.
+    /// Call, item and value for a line about its refusal. None for calls that only read.
     pub fn described(&self, items: &Items) -> Option<Described> {
         let entry = |dir: ItemId, name: &[u8]| {
             let mut path = items.object_path(Object::Dir(dir));
@@ -176,10 +176,10 @@ impl Forbidden {
     }
 }
 
-/// What a call gives when it is not refused.
+/// The answer to a call that is not refused.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Answer {
-    /// Nothing but success.
+    /// Success.
     Done,
     /// What stat shows.
     Attr(Attr),
@@ -191,10 +191,10 @@ pub enum Answer {
     Stored(usize),
 }
 
-/// An answer, now or later.
+/// The answer to a call, now or later.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Outcome {
-    /// Here it is.
+    /// The answer.
     Ready(Result<Answer, Refusal>),
     /// A store of this item goes on, until [`Tree::store_ended`].
     Storing(ItemId),
@@ -209,12 +209,12 @@ impl Tree {
     /// Longest text of one store, in bytes: a page less the NUL behind it.
     pub const STORE_MAX: usize = 4095;
 
-    /// [`Op::Lookup`] as a question to a tree that does not change.
+    /// [`Op::Lookup`] without `&mut`.
     pub fn find(&self, dir: ItemId, name: &[u8]) -> Result<Attr, Refusal> {
         self.lookup(dir, name).and_then(|object| self.attr(object))
     }
 
-    /// Carries out one call.
+    /// Executes one call.
     pub fn apply(&mut self, subsystem: &mut dyn Subsystem, call: Call, op: &Op<'_>) -> Outcome {
         Outcome::Ready(match *op {
             Op::Lookup { dir, name } => self.find(dir, name).map(Answer::Attr),
@@ -421,7 +421,7 @@ impl Tree {
         let mut meta = self.meta(object)?;
         if let Object::Attribute(item, number) = object {
             if !self.items.dir(item)?.attribute_meta.contains_key(&number) {
-                // Only from its first change on does the kernel remember the inode of an attribute.
+                // The kernel keeps an attribute's inode data only from its first change on.
                 meta = Meta::new(meta.mode, meta.owner, now.unix.into());
             }
         }

@@ -1,4 +1,4 @@
-//! How a subsystem describes its part of the tree, and what the tree asks of it.
+//! How a subsystem describes its part of the tree, and the trait by which the tree calls it.
 
 use alloc::vec::Vec;
 
@@ -11,7 +11,7 @@ use crate::name::Name;
 /// A kind of directory (`config_item_type`). Kinds are statics and compared by address.
 #[derive(Debug)]
 pub struct Kind {
-    /// What it is, for the log: `cluster`, `node` ...
+    /// Its name in the log: `cluster`, `node` ...
     pub name: &'static str,
     /// Whether mkdir makes something in it; then [`Subsystem::make`] is asked (make_item, make_group).
     pub makes: bool,
@@ -22,7 +22,7 @@ pub struct Kind {
 }
 
 impl Kind {
-    /// Is it this very kind?
+    /// Are they the same static?
     pub fn is(&'static self, other: &'static Self) -> bool {
         core::ptr::eq(self, other)
     }
@@ -40,7 +40,7 @@ pub struct Attribute {
     pub name: &'static str,
     /// Permission bits; where no read (write) bit is set there is no show (store).
     pub mode: u16,
-    /// Whether its store may take long ([`Stored::Later`]), so that no other write may wait behind it.
+    /// Whether its store may wait ([`Stored::Later`]): then writes to it must not block other calls.
     pub waits: bool,
 }
 
@@ -61,7 +61,7 @@ impl Attribute {
     }
 }
 
-/// A directory with what comes with it: the result of make, and the description of a default group.
+/// A directory and its default groups: the result of make, and the description of a default group.
 #[derive(Debug)]
 pub struct Made {
     /// Its kind.
@@ -86,26 +86,26 @@ pub struct Context<'a> {
     pub call: Call,
 }
 
-/// How a store ended.
+/// The outcome of a store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stored {
-    /// Taken; the caller gets the length.
+    /// The value was taken; the caller gets the length.
     Done,
-    /// The same, but nothing has changed, by this rule.
+    /// The caller gets the length, but nothing has changed, by this rule.
     Ignored(&'static str),
     /// Still going on; [`Tree::store_ended`](super::Tree::store_ended) ends it. Until then the item is not
     /// removed.
     Later,
 }
 
-/// The part of a tree that a subsystem answers for (`configfs_group_operations` and its neighbours).
+/// What a subsystem implements for its part of the tree (`configfs_group_operations`, `configfs_item_operations`).
 ///
-/// Every refusal must leave the subsystem as it was.
+/// A refusal must leave the subsystem unchanged.
 pub trait Subsystem {
     /// mkdir of `name` in `parent`, whose kind makes something; the new directory will be `id`.
     fn make(&mut self, cx: &Context<'_>, parent: ItemId, name: &Name, id: ItemId) -> Result<Made, Refusal>;
 
-    /// `item`, made by [`make`](Self::make), is going away with its default groups. It is still in the tree.
+    /// `item`, made by [`make`](Self::make), is about to be removed with its default groups.
     fn drop_item(&mut self, cx: &Context<'_>, item: ItemId);
 
     /// Appends the text of an attribute to `out`.
@@ -117,7 +117,7 @@ pub trait Subsystem {
         out: &mut Vec<u8>,
     ) -> Result<(), Refusal>;
 
-    /// Takes a new value: at most 4095 bytes, as one write(2) brought them.
+    /// Stores a new value: at most 4095 bytes, those of one write(2).
     fn store(
         &mut self,
         cx: &Context<'_>,
@@ -129,6 +129,6 @@ pub trait Subsystem {
     /// May `source`, whose kind has links, point at the directory `target`?
     fn allow_link(&mut self, cx: &Context<'_>, source: ItemId, target: ItemId) -> Result<(), Refusal>;
 
-    /// A link from `source` to `target` is going away.
+    /// A link from `source` to `target` is about to be removed.
     fn drop_link(&mut self, cx: &Context<'_>, source: ItemId, target: ItemId);
 }

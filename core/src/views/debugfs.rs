@@ -1,4 +1,4 @@
-//! What the kernel shows under /sys/kernel/debug/o2hb: who is up, in all and by region.
+//! What the kernel shows under /sys/kernel/debug/o2hb: the live nodes, in all and by region.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;

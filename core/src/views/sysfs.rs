@@ -1,5 +1,5 @@
-//! What the kernel shows under /sys: interface revision, log mask, cluster stack; and the place of the first
-//! user-heartbeat tools, /sys/o2cb, with the choice of methods.
+//! What the kernel shows under /sys: interface revision, log mask, cluster stack; and /sys/o2cb, where
+//! the first tools of the user heartbeat choose the method.
 
 use alloc::vec::Vec;
 
@@ -19,7 +19,7 @@ use crate::tree::{Attribute, Context, Kind, Made, Op, Outcome, Owner, Stored, Su
 /// API revision of the node manager (`O2NM_API_VERSION`).
 const INTERFACE_REVISION: u32 = 5;
 
-/// The stack that runs: the only plugin there is.
+/// The only stack plugin.
 const PLUGIN: &str = "o2cb";
 
 /// Version of the protocol between the file system and the stack.

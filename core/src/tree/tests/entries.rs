@@ -133,7 +133,7 @@ fn truncate_and_chmod_each_leave_their_time() {
     let mut bench = Bench::new();
     let (path, born) = ("s/x/old/a/first", bench.stat("s/x/old/a/first").meta);
     bench.chmod(path, 0o600);
-    // Only from its first change on does the kernel remember the inode of an attribute.
+    // The kernel keeps an attribute's inode data only from its first change on.
     let first = bench.stat(path).meta;
     assert!(first.mtime > born.mtime && first.mtime == first.ctime && first.mtime == first.atime);
     bench.chmod(path, 0o644);

@@ -1,4 +1,4 @@
-//! configfs as such, with a toy subsystem: shelves hold boxes, boxes may point at boxes.
+//! configfs with a subsystem for tests: shelves hold boxes, and boxes may link to boxes.
 
 mod entries;
 mod removal;
@@ -31,7 +31,7 @@ static BOX: Kind = Kind {
 
 const REFUSED: Refusal = Refusal::Subsystem(Errno(99), "toy");
 
-/// Remembers what it was asked; `slow` is stored later; the name `no` is refused everywhere.
+/// Records its calls; a store of `slow` is finished later; the name `no` is refused everywhere.
 #[derive(Default)]
 struct Toy {
     calls: Vec<String>,

@@ -30,7 +30,7 @@ fn rmdir_looks_at_default_dependents_links_contents_in_this_order() {
     bench.tree.depend(x).unwrap();
     assert_eq!(bench.rmdir("s/x"), Err(Refusal::Depended));
     bench.tree.undepend(x);
-    // A box that is linked to and holds a link itself: the former is said.
+    // A box that is linked to and holds a link itself: the former is reported.
     bench.link("s/x/new/c", "s/x/old/a/to").unwrap();
     assert_eq!(bench.rmdir("s/x/old/a"), Err(Refusal::NotEmpty));
     bench.link("s/x/old/a", "s/x/new/c/back").unwrap();
@@ -109,7 +109,7 @@ fn rmdir_waits_for_a_store_in_flight() {
     let rmdir = bench.parked("s/x/old/a");
     assert_eq!(store, rmdir);
     assert!(bench.object("s/x/old/a").is_some());
-    // The item is as good as gone for everybody else.
+    // To other calls the item is gone already.
     let a = bench.dir("s/x/old/a");
     assert_eq!(bench.rmdir("s/x/old/a"), Err(Refusal::Gone));
     assert_eq!(bench.store("s/x/old/a/first", b"1"), Outcome::Ready(Err(Refusal::Gone)));
