@@ -114,15 +114,6 @@ fn format_writes_every_byte() {
 }
 
 #[test]
-fn completions_are_scripts() {
-    let world = World::new();
-    for shell in ["bash", "zsh", "fish"] {
-        assert!(world.ok(&["completions", shell]).contains("heartbeat-mode"), "{shell}");
-    }
-    assert_eq!(world.run(&["completions", "tcsh"]).status.code(), Some(2));
-}
-
-#[test]
 fn all_trees_go_together_whoever_takes_one_away() {
     if !can_mount() {
         return;

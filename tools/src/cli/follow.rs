@@ -5,19 +5,22 @@ use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
+use clap_complete::ArgValueCompleter;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use serde_json::{Value, json};
 use uo2cb::control::{Client, Failure};
 
-use super::{Fail, Which, each, node, say, text};
+use super::{Fail, Which, completions, each, node, say, text};
 
 /// Print every heartbeat event as it is delivered
 ///
 /// One line each: time, region, node, what happened, why. The line is written before the call that caused
-/// the event (ln, rm) returns. A watcher that is stopped for more than two seconds while it is told of an
-/// event is struck off.
+/// the event (ln, rm) returns. A watcher that takes more than two seconds with an event is expelled: it is
+/// told nothing more, and the call goes on. Ends when nobody reads its output any more.
 #[derive(Args)]
 pub(crate) struct Watch {
-    /// As JSON, one object a line
+    /// As JSON, one object a line; the last one, {"ended":"..."}, says why nothing more comes
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -27,7 +30,8 @@ pub(crate) struct Watch {
 /// Hold a region as a mounted file system does
 ///
 /// Registers for the region's events, which pins region and local node (rmdir of either: EBUSY), and prints
-/// what a mounted file system would be told. Holds until it is ended (Ctrl-C, SIGTERM), in whatever way.
+/// what a mounted file system would be told. Holds until it ends, in whatever way: Ctrl-C, SIGTERM, nobody
+/// reads its output any more.
 #[derive(Args)]
 #[command(after_help = "\
 Example:
@@ -36,11 +40,12 @@ Example:
   kill %1")]
 pub(crate) struct Hold {
     /// Name of the region: its directory under cluster/NAME/heartbeat/
+    #[arg(add = ArgValueCompleter::new(completions::regions))]
     region: String,
     /// Consumers with a lower priority are told first
     #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     priority: i32,
-    /// As JSON, one object a line
+    /// As JSON, one object a line; the last one, {"ended":"..."}, says why nothing more comes
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -49,7 +54,7 @@ pub(crate) struct Hold {
 
 impl Watch {
     pub(crate) fn run(self) -> Result<(), Fail> {
-        follow(self.which.connect()?, &json!({"request": "watch"}), self.json, "")
+        stream(&self.which, &json!({"request": "watch"}), self.json, "")
     }
 }
 
@@ -57,9 +62,41 @@ impl Hold {
     pub(crate) fn run(self) -> Result<(), Fail> {
         let request = json!({"request": "hold", "region": self.region, "priority": self.priority});
         let label = format!("hold {}: ", self.region);
-        follow(self.which.connect()?, &request, self.json, &label)
+        stream(&self.which, &request, self.json, &label)
             .map_err(|fail| Fail { message: format!("{label}{}", fail.message), ..fail })
     }
+}
+
+/// Follows until it ends; in JSON the last line says why, whatever the reason is.
+fn stream(which: &Which, request: &Value, json: bool, label: &str) -> Result<(), Fail> {
+    end_with_reader()?;
+    let ended = which.connect().and_then(|client| follow(client, request, json, label));
+    if json {
+        let why = ended.as_ref().err().map_or("released", |fail| &fail.message);
+        say(&format!("{}\n", json!({"ended": why})));
+    }
+    ended
+}
+
+/// Ends this process when nobody reads its output any more (`uo2cb watch | head -1`), even if there is nothing to be
+/// written for long. What it holds is released by that.
+fn end_with_reader() -> Result<(), Fail> {
+    let watch = || {
+        let stdout = std::io::stdout();
+        loop {
+            let mut reader = [PollFd::new(&stdout, PollFlags::empty())];
+            match poll(&mut reader, None) {
+                Ok(_) if reader[0].revents().intersects(PollFlags::ERR | PollFlags::HUP) => {
+                    std::process::exit(0)
+                }
+                Ok(0) | Err(Errno::INTR) => {}
+                // No such descriptor: the first line to be written will tell.
+                Ok(_) | Err(_) => return,
+            }
+        }
+    };
+    let started = std::thread::Builder::new().name("reader".into()).spawn(watch);
+    started.map(drop).map_err(|error| Fail::new(format!("no thread: {error}")))
 }
 
 fn follow(mut client: Client, request: &Value, json: bool, label: &str) -> Result<(), Fail> {
@@ -75,17 +112,22 @@ fn follow(mut client: Client, request: &Value, json: bool, label: &str) -> Resul
     client.send(request)?;
     let mut first = true;
     loop {
-        let line = client.receive()?;
+        let line = client.receive().map_err(|failure| match failure {
+            // A node that ends in order says so before.
+            Failure::Closed => Fail::new("the node ended without a word: killed, crashed or fenced"),
+            other => other.into(),
+        })?;
         if first {
             client.patient()?;
             first = false;
         }
         if let Some(why) = line.get("ended") {
-            return Err(Fail::new(format!("ended: {}", why.as_str().unwrap_or_default())));
+            return Err(Fail::new(why.as_str().unwrap_or_default()));
         }
-        let readable = line.get("released").is_some() && label.is_empty()
-            || say(&if json { format!("{line}\n") } else { words(&line, label) });
-        if line.get("released").is_some() || !readable {
+        let released = line.get("released").is_some();
+        let silent = released && (json || label.is_empty());
+        let readable = silent || say(&if json { format!("{line}\n") } else { words(&line, label) });
+        if released || !readable {
             return Ok(());
         }
         if let Some(number) = line.get("event").and_then(|event| event.get("number")) {

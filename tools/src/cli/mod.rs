@@ -15,7 +15,8 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand, ValueHint};
+use clap::{Args, Parser, Subcommand};
+use clap_complete::ArgValueCompleter;
 use serde_json::Value;
 use uo2cb::Error;
 use uo2cb::control::{Client, Failure, choose};
@@ -25,7 +26,7 @@ use uo2cb::control::{Client, Failure, choose};
 /// Shows through FUSE the tree that the kernel shows under /sys/kernel/config, so that cluster stacks can be
 /// written and tested against it without loading kernel code, without root.
 #[derive(Parser)]
-#[command(name = "uo2cb", version, after_help = EXAMPLES, disable_help_subcommand = true)]
+#[command(name = "uo2cb", version, after_help = EXAMPLES, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -59,7 +60,7 @@ enum Command {
 #[derive(Args)]
 struct Which {
     /// The node mounted on DIR (any of its trees); needed only when several run
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, env = "UO2CB_MOUNT")]
+    #[arg(long, value_name = "DIR", add = ArgValueCompleter::new(completions::mounts), env = "UO2CB_MOUNT")]
     mount: Option<PathBuf>,
 }
 
@@ -106,6 +107,7 @@ impl From<Failure> for Fail {
 
 /// Parses and runs; the exit status is the result.
 pub(crate) fn main() -> ExitCode {
+    completions::answer();
     let result = match Cli::parse().command {
         Command::Mount(command) => command.run(),
         Command::Umount(command) => command.run(),

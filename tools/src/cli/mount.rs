@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum, ValueHint};
 use uo2cb::core::View;
 use uo2cb::{Builder, Faults, LogFormat, LogTarget, Node, Stopper, control, mountpoint};
 
-use super::{Fail, background};
+use super::{Fail, background, demo};
 
 /// Start a node and mount its trees
 ///
@@ -207,6 +207,7 @@ fn run(node: Node) -> Result<(), Fail> {
     if ASKED.load(Ordering::SeqCst) {
         stopper.stop(SIGNAL);
     }
+    demo::lifeline::watch(&node.stopper())?;
     node.finish();
     Ok(())
 }

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueHint};
+use clap::Args;
+use clap_complete::ArgValueCompleter;
 use uo2cb::control::{Client, choose};
 use uo2cb::mountpoint;
 
-use super::{Fail, say};
+use super::{Fail, completions, say};
 
 /// End a node and take its mounts away
 ///
@@ -15,7 +16,7 @@ use super::{Fail, say};
 #[derive(Args)]
 pub(crate) struct Umount {
     /// Where the node is mounted (any of its trees)
-    #[arg(value_hint = ValueHint::DirPath)]
+    #[arg(add = ArgValueCompleter::new(completions::mounts))]
     dir: PathBuf,
 }
 

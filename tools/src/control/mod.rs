@@ -16,7 +16,7 @@
 //!
 //! An event is `{"event":{"number":N,"time":"...","edge":"up","node":{"name":"n1","num":1},"region":"R",
 //! "cause":"linked","pid":7,"text":"..."}}`. The call that caused it returns when every consumer has said
-//! `delivered`, in time: one that takes longer than two seconds is struck off and its connection closed.
+//! `delivered`, in time: one that takes longer than two seconds is expelled and its connection closed.
 //! `up` is who was up when the registration took place; every later change comes as an event, none twice.
 //!
 //! A refused request is answered with `{"error":{"message":"...","errno":"ENOENT"}}` (errno where the stack

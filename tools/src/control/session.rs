@@ -172,7 +172,8 @@ impl Consumer for Remote {
     fn end(self: Box<Self>, why: End) {
         match why {
             End::StruckOff => {
-                let _ = self.out.try_send(json!({"ended": "took too long with an event"}));
+                let _ =
+                    self.out.try_send(json!({"ended": "expelled: took more than 2 seconds with an event"}));
                 // What is queued is written if the client reads; nothing more is read from it.
                 let _ = self.stream.shutdown(Shutdown::Read);
             }

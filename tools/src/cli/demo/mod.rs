@@ -1,6 +1,7 @@
 //! `uo2cb demo`: a session of a cluster stack with three nodes, in a real shell, through a real mount.
 
 mod disk;
+pub(super) mod lifeline;
 mod namespace;
 mod script;
 mod shell;
@@ -33,7 +34,7 @@ const CLEAR: Duration = Duration::from_secs(5);
 ///
 /// Shows the shell commands that a user or a cluster stack would type, as they run through a real mount, with
 /// the heartbeat events that they cause. Needs no rights where /dev/fuse may be opened: without fusermount3 it
-/// goes into a user name space of its own. Ends with 0 when everything came out as it should.
+/// goes into a user name space of its own. Exit status 0 when everything came out as it should, else 1.
 #[derive(Args)]
 pub(crate) struct Demo {
     /// Heartbeat on a disk instead: three daemons on one file, one of which is killed; takes half a minute
@@ -96,16 +97,20 @@ fn play(stage: &Stage, disk: bool, interrupted: &AtomicBool) -> Result<(), Playe
     let mut shell = stage.shell().map_err(|error| Played::Failed(format!("no shell: {error}")))?;
     let steps = if disk { disk::steps(free_port()) } else { script::steps(free_port()) };
     for Step { title, command, succeeds, shows, events } in steps {
+        // Whoever reads no further wants no more of it.
+        let show = |text: &str| {
+            if !say(text) {
+                interrupted.store(true, Ordering::SeqCst);
+            }
+        };
         if !title.is_empty() {
-            say(&format!("\n# {title}\n"));
+            show(&format!("\n# {title}\n"));
         }
-        say(&format!("$ {command}\n"));
+        show(&format!("$ {command}\n"));
         let mounts = command.starts_with("uo2cb mount");
         let expected = shell::Expected { succeeds, shows, events, within: STEP };
         let begin = Instant::now();
-        let ran = shell.run(&command, &expected, interrupted, |line| {
-            say(&format!("{line}\n"));
-        });
+        let ran = shell.run(&command, &expected, interrupted, |line| show(&format!("{line}\n")));
         match ran {
             Ok(ran) if ran.success == succeeds => {
                 if disk && begin.elapsed() > SLOW {
@@ -169,7 +174,7 @@ impl Stage {
         let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into());
         let dirs = [self.folder.join("bin")].into_iter().chain(std::env::split_paths(&path));
         let path = std::env::join_paths(dirs).unwrap_or(path);
-        command
+        lifeline::tie(command)
             .current_dir(&self.folder)
             .env("PATH", path)
             .env("UO2CB_RUNTIME_DIR", self.folder.join("run"))
