@@ -6,10 +6,30 @@
 //! (crate `uo2cb`) and in virtual time (crate `uo2cb-tests`). As it is `no_std`, it can reach no clock, thread, file,
 //! socket or source of random numbers.
 //!
+//! # The way of an edge
+//!
+//! A link is made in a region of the method `user`; of `disk` the first four steps are a beat:
+//!
+//! 1. The driver hands in [`Input::Tree`] with the symlink; `engine.rs` passes it to the view, the view to [`tree`].
+//! 2. `tree` looks at name and target, and asks the view: `views/config.rs`, `allow_link`.
+//! 3. The view asks the method that made the region: `heartbeat/user.rs`, `allow_link`, which says `joined`.
+//! 4. The layer (`heartbeat/layer.rs`, `join`) puts the node into the region's group, and finds out whether the node is
+//!    up in a region for the first time.
+//! 5. The edge is pushed as [`Effect::Edge`] (`heartbeat/method.rs`).
+//! 6. Back in the engine, `carry` takes it before anything else happens, and hands it to `edge`:
+//! 7. there quorum and net have their place, before all others;
+//! 8. then external consumers: `consumers/delivery.rs` makes an [`Event`](heartbeat::Event) of it and queues that.
+//! 9. `finish` tells the first consumer ([`Action::Deliver`]); the answer to the link waits in `pending.rs`.
+//! 10. When the last consumer has said [`Input::Delivered`], the link is answered ([`Action::Reply`]).
+//!
+//! # Modules
+//!
 //! - [`tree`]: configfs itself, which knows nothing of o2cb.
 //! - [`nodeman`]: the cluster and its nodes.
-//! - [`heartbeat`]: the generic layer (regions, events, callbacks) and the methods `disk` and `user`.
-//! - `o2cb`, `sysfs`, `debugfs`: the files and directories of the three trees, and how they act on the above.
+//! - [`heartbeat`]: the generic layer (regions, who is up in them, edges) and the methods `disk` and `user`.
+//! - `consumers`: who is told of events outside the stack, and what each of them pins.
+//! - `pending`: who waits for an answer. `effect`: what machines ask of one another. `timers`: when they want to be called.
+//! - `views`: the files and directories of the three trees, and how they act on the above.
 #![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]

@@ -3,7 +3,7 @@
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use crate::testing::{Bench, CALLER, Registration};
+use crate::testing::{Bench, CALLER, Registration, up};
 use crate::tree::{Change, Forbidden, Object, Op, SetAttr};
 use crate::{Action, Config, Errno, Input, ItemId, Note, Refusal, View};
 
@@ -290,4 +290,19 @@ fn notes_name_the_caller() {
     bench.mkdir("x").unwrap_err();
     let [Note::Refused { caller, view: View::Config, .. }] = bench.notes()[..] else { panic!() };
     assert_eq!(*caller, CALLER);
+}
+
+/// Who is up is known inside the stack at the moment of the link, whoever has not been told yet.
+#[test]
+fn a_stuck_consumer_delays_the_caller_of_a_link_and_nothing_else() {
+    let mut bench = Bench::user();
+    bench.subscribe(Registration::all(1)).unwrap();
+    let first = up(&mut bench, "n1", "R");
+    let second = up(&mut bench, "n2", "R");
+    bench.wait(3_600_000);
+    assert_eq!((bench.answer(first), bench.answer(second)), (None, None));
+    assert_eq!(bench.told().len(), 1, "it has not said that it was told of the first one");
+    assert_eq!(bench.read_in(View::Debugfs, "o2hb/livenodes"), "1 2 \n");
+    assert_eq!(bench.engine.status().regions[0].up.len(), 2);
+    assert_eq!(bench.mkdir("cluster/c/heartbeat/S"), Ok(()));
 }

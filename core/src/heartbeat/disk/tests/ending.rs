@@ -62,6 +62,23 @@ fn the_last_block_goes_behind_a_beat_on_its_way() {
 }
 
 #[test]
+fn a_region_is_closed_in_the_end_whichever_method_is_active_by_then() {
+    let mut world = running();
+    world.fault.insert('R', Fault::Slow(500));
+    let rmdir = world.bench.ask_rmdir(REGION);
+    world.serve();
+    assert_eq!((world.bench.answer(rmdir), world.closed()), (None, 0));
+    // Nothing of it is left in the tree, so all that stands in the way of another method can go.
+    world.bench.rmdir("cluster/c/node/n0").unwrap();
+    (1..4).for_each(|num| world.bench.rmdir(&alloc::format!("cluster/c/node/n{num}")).unwrap());
+    world.bench.rmdir("cluster/c").unwrap();
+    world.bench.write("cluster/heartbeat_mode", "user").unwrap();
+    world.wait(1000);
+    assert_eq!((world.bench.done(rmdir), world.closed()), (Some(Ok(())), 1));
+    assert_eq!(world.slot(0).block.generation, 0);
+}
+
+#[test]
 fn a_last_block_that_cannot_be_written_ends_it_too() {
     let mut world = running();
     world.fault.insert('R', Fault::Write);
