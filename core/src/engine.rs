@@ -14,9 +14,9 @@ use crate::detail::{Refused, detail};
 use crate::effect::{Effect, Effects};
 use crate::error::{Errno, Refusal};
 use crate::fence::FenceReason;
+use crate::heartbeat::Method;
 use crate::heartbeat::disk::DiskRequest;
 use crate::heartbeat::event::NodeEdge;
-use crate::heartbeat::{Method, mainline_methods, methods};
 use crate::ids::{Caller, ConsumerId, RequestId, View};
 use crate::machines::Machines;
 use crate::message::{Action, Input, Reply, Subscribe};
@@ -32,7 +32,8 @@ use crate::views::Views;
 pub struct Config {
     /// Whom the directories belong to at first.
     pub owner: Owner,
-    /// Show exactly what kernel 6.1 shows: no choice of methods, no `user` method.
+    /// Show exactly what kernel 6.1 shows: no choice of methods. Goes with
+    /// [`mainline_methods`](crate::heartbeat::mainline_methods).
     pub mainline: bool,
 }
 
@@ -67,14 +68,9 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// A stack without a cluster, with the methods `disk` and (not in mainline) `user`.
-    pub fn new(config: &Config, now: Now) -> Self {
-        let methods = if config.mainline { mainline_methods() } else { methods() };
-        Self::with_methods(config, methods, now)
-    }
-
-    /// A stack with other heartbeat methods; the first one is active.
-    pub fn with_methods(config: &Config, methods: Vec<Box<dyn Method>>, now: Now) -> Self {
+    /// A stack without a cluster, with these heartbeat methods ([`methods`](crate::heartbeat::methods)); the first one
+    /// is active.
+    pub fn new(config: &Config, methods: Vec<Box<dyn Method>>, now: Now) -> Self {
         let mut machines = Machines::default();
         methods.into_iter().for_each(|method| machines.heartbeat.register(method));
         Self {

@@ -4,7 +4,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::heartbeat::{Edge, Event};
+use crate::heartbeat::{Edge, Event, mainline_methods, methods};
 use crate::tree::{Answer, Forbidden, Object, Op, SetAttr};
 use crate::{
     Action, Caller, Config, ConsumerId, Engine, Errno, Input, Instant, ItemId, Note, Now, Refusal, Reply,
@@ -29,7 +29,8 @@ impl Bench {
 
     pub(crate) fn with(config: &Config) -> Self {
         let now = Now { mono: Instant::default(), unix: WALL };
-        Self { engine: Engine::new(config, now), mono: Duration::ZERO, log: Vec::new(), next: 0 }
+        let methods = if config.mainline { mainline_methods() } else { methods() };
+        Self { engine: Engine::new(config, methods, now), mono: Duration::ZERO, log: Vec::new(), next: 0 }
     }
 
     /// Method `user`, cluster c with nodes n0 (local) to n3, region R.

@@ -56,7 +56,7 @@ impl Run {
     fn new() -> Self {
         let now = Now { mono: Instant::at(Duration::ZERO), unix: WALL };
         let mut run = Self {
-            engine: Engine::new(&Config::default(), now),
+            engine: Engine::new(&Config::default(), uo2cb_core::heartbeat::methods(), now),
             model: Reference::new(),
             ids: Ids::default(),
             mono: Duration::ZERO,

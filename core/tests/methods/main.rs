@@ -23,7 +23,7 @@ impl Stack {
     fn new() -> Self {
         let mut methods = methods();
         methods.push(Box::new(Third));
-        let engine = Engine::with_methods(&Config::default(), methods, Now::default());
+        let engine = Engine::new(&Config::default(), methods, Now::default());
         Self { engine, requests: 0, told: Vec::new() }
     }
 

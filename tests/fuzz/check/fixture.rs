@@ -24,7 +24,7 @@ impl Fixture {
     /// A cluster with nodes n0 to n`nodes`, of which the first is local, and regions A, B ... of `blocks` slots.
     pub fn new(nodes: u8, regions: &[&str], blocks: u32, dead_threshold: u32) -> Self {
         let now = Now { mono: Instant::at(Duration::ZERO), unix: Duration::from_secs(EPOCH) };
-        let engine = Engine::new(&Config::default(), now);
+        let engine = Engine::new(&Config::default(), uo2cb_core::heartbeat::methods(), now);
         let mut fixture = Self { engine, time: Duration::ZERO, actions: VecDeque::new(), requests: 0 };
         fixture.mkdir("cluster/c");
         for num in 0..nodes {

@@ -1,5 +1,6 @@
 //! Booting and configuring a node through its tree, as an administrator's programs do.
 
+use uo2cb_core::heartbeat::methods;
 use uo2cb_core::tree::{Answer, Object, Op};
 use uo2cb_core::{Caller, Config, ConsumerId, Engine, Input, ItemId, Reply, RequestId, Subscribe, View};
 
@@ -42,7 +43,7 @@ impl World {
         let (own, threshold, nodes) = (node.own, node.dead_threshold, plan.nodes);
         let (regions, global, start_spread) = (plan.regions, plan.global, plan.start_spread.min(12 * SEC));
         node.regions = (0..regions).map(|_| Region::default()).collect();
-        node.engine = Some(Engine::new(&Config::default(), node.now(self.now)));
+        node.engine = Some(Engine::new(&Config::default(), methods(), node.now(self.now)));
         self.trace.line(self.now, n, format_args!("boots"));
         self.mkdir(n, "cluster/c")?;
         for num in 0..nodes {

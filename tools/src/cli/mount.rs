@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args, ValueEnum, ValueHint};
 use uo2cb::core::View;
+use uo2cb::core::heartbeat::{mainline_methods, methods};
 use uo2cb::{Builder, Faults, LogFormat, LogTarget, Node, Stopper, control, mountpoint};
 
 use super::{Fail, background, demo};
@@ -43,8 +44,8 @@ pub(crate) struct Mount {
     #[arg(long)]
     allow_other: bool,
     /// Heartbeat method to start with, as if written to cluster/heartbeat_mode
-    #[arg(long, value_name = "MODE", value_enum, default_value_t = Mode::Disk)]
-    heartbeat_mode: Mode,
+    #[arg(long, value_name = "METHOD", default_value = "disk", value_parser = heartbeat_mode, long_help = mode_help())]
+    heartbeat_mode: &'static str,
     /// Take block devices only for disks, as the kernel does, and no regular files
     #[arg(long)]
     strict: bool,
@@ -64,14 +65,6 @@ pub(crate) struct Mount {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Mode {
-    /// A cluster stack says by symlinks who is in the group
-    User,
-    /// Blocks on a shared disk say who is alive
-    Disk,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
     Text,
     Json,
@@ -86,8 +79,12 @@ struct Started {
 
 impl Mount {
     pub(crate) fn run(self) -> Result<(), Fail> {
-        if self.mainline && self.heartbeat_mode == Mode::User {
-            return Err(Fail::usage("--mainline has no heartbeat mode user: kernel 6.1 has none"));
+        let mainline = mainline_methods().iter().any(|method| method.name() == self.heartbeat_mode);
+        if self.mainline && !mainline {
+            return Err(Fail::usage(format!(
+                "--mainline has no heartbeat mode {}: kernel 6.1 has none",
+                self.heartbeat_mode
+            )));
         }
         if !self.foreground && self.log.as_deref() == Some(Path::new("-")) {
             return Err(Fail::usage("--log - needs --foreground: a daemon has no standard output"));
@@ -157,8 +154,8 @@ impl Mount {
         if self.mainline {
             builder = builder.mainline();
         }
-        if self.heartbeat_mode == Mode::User {
-            builder = builder.user_heartbeat();
+        if !self.mainline {
+            builder = builder.heartbeat_mode(self.heartbeat_mode);
         }
         for (view, dir) in [(View::Sysfs, &self.sysfs), (View::Debugfs, &self.debugfs)] {
             if let Some(dir) = dir {
@@ -167,6 +164,25 @@ impl Mount {
         }
         builder
     }
+}
+
+/// The name of any registered method.
+fn heartbeat_mode(name: &str) -> Result<&'static str, String> {
+    let methods = methods();
+    let mut names = methods.iter().map(|method| method.name());
+    names.find(|known| *known == name).ok_or_else(|| format!("the methods are {}", mode_names()))
+}
+
+fn mode_names() -> String {
+    methods().iter().map(|method| method.name()).collect::<Vec<_>>().join(", ")
+}
+
+fn mode_help() -> String {
+    format!(
+        "Heartbeat method to start with, as if written to cluster/heartbeat_mode: {}\n\n\
+         disk: blocks on a shared disk say who is alive; user: a cluster stack says by symlinks who is in the group",
+        mode_names()
+    )
 }
 
 fn fault_help() -> String {

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 use uo2cb_core::heartbeat::disk::{DiskRequest, DiskResult};
-use uo2cb_core::heartbeat::{Edge, Event, NodeName};
+use uo2cb_core::heartbeat::{Edge, Event, Method, NodeName};
 use uo2cb_core::nodeman::Address;
 use uo2cb_core::tree::{Op, Tree};
 use uo2cb_core::{
@@ -124,10 +124,15 @@ thread_local! {
 }
 
 impl Monitor {
-    pub(crate) fn new(config: &Config, choice: Choice, notes: Notes) -> Arc<Self> {
+    pub(crate) fn new(
+        config: &Config,
+        methods: Vec<Box<dyn Method>>,
+        choice: Choice,
+        notes: Notes,
+    ) -> Arc<Self> {
         let clock = Clock::start();
         let state = State {
-            engine: Engine::new(config, clock.now()),
+            engine: Engine::new(config, methods, clock.now()),
             next_request: 0,
             next_consumer: 0,
             waiting: BTreeMap::new(),

@@ -3,6 +3,7 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
+use uo2cb_core::heartbeat::methods;
 use uo2cb_core::tree::{Answer, Object};
 use uo2cb_core::{ItemId, Refusal, View};
 
@@ -42,7 +43,7 @@ impl World {
     /// A cluster with nodes n0 and n1 and the region R.
     fn new() -> Self {
         let notes = Notes::open(LogTarget::Discard, LogFormat::Text).unwrap();
-        let monitor = Monitor::new(&Config::default(), Choice::default(), notes);
+        let monitor = Monitor::new(&Config::default(), methods(), Choice::default(), notes);
         let (see, seen) = unbounded();
         let world = Self { monitor, seen, see };
         world.store(&["cluster", "heartbeat_mode"], b"user").unwrap();

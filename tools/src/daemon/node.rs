@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use uo2cb_blockio::Script;
-use uo2cb_core::heartbeat::Event;
+use uo2cb_core::heartbeat::{Event, Method, mainline_methods, methods};
 use uo2cb_core::tree::Owner;
 use uo2cb_core::{Config, Refusal, Status, View};
 use uo2cb_fusefs::Options;
@@ -31,7 +31,8 @@ const FLUSH: Duration = Duration::from_secs(2);
 #[derive(Debug, Default)]
 pub struct Builder {
     mainline: bool,
-    user: bool,
+    mode: Option<String>,
+    methods: Vec<Box<dyn Method>>,
     views: Vec<(View, PathBuf)>,
     allow_other: bool,
     log: LogTarget,
@@ -48,12 +49,24 @@ impl Builder {
         self
     }
 
-    /// Start with the heartbeat method `user` (as if written to `cluster/heartbeat_mode`) instead of `disk`.
-    /// Not together with [`mainline`](Self::mainline), which has no such method: then [`start`](Self::start)
-    /// fails.
+    /// Start with the heartbeat method `user` instead of `disk`: [`heartbeat_mode`](Self::heartbeat_mode).
     #[must_use]
-    pub fn user_heartbeat(mut self) -> Self {
-        self.user = true;
+    pub fn user_heartbeat(self) -> Self {
+        self.heartbeat_mode("user")
+    }
+
+    /// Start with this heartbeat method, as if written to `cluster/heartbeat_mode`. One that is not registered makes
+    /// [`start`](Self::start) fail, and so does any together with [`mainline`](Self::mainline), which has no such file.
+    #[must_use]
+    pub fn heartbeat_mode(mut self, name: impl Into<String>) -> Self {
+        self.mode = Some(name.into());
+        self
+    }
+
+    /// Register one more heartbeat method, behind those that every node has.
+    #[must_use]
+    pub fn method(mut self, method: Box<dyn Method>) -> Self {
+        self.methods.push(method);
         self
     }
 
@@ -131,10 +144,12 @@ impl Builder {
         let owner =
             Owner { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() };
         let config = Config { owner, mainline: self.mainline };
-        let monitor = Monitor::new(&config, self.disks, notes);
+        let mut methods = if self.mainline { mainline_methods() } else { methods() };
+        methods.extend(self.methods);
+        let monitor = Monitor::new(&config, methods, self.disks, notes);
         let (stop, ended) = bounded(16);
         let mut node = Node { monitor, timer: None, signals: None, server: None, stop: Stopper(stop), ended };
-        node.begin(dirs, self.user, self.allow_other, self.control)?;
+        node.begin(dirs, self.mode, self.allow_other, self.control)?;
         Ok(node)
     }
 }
@@ -175,7 +190,7 @@ impl Node {
     fn begin(
         &mut self,
         dirs: Vec<(View, PathBuf)>,
-        user: bool,
+        mode: Option<String>,
         allow_other: bool,
         control: Option<PathBuf>,
     ) -> Result<(), Error> {
@@ -188,8 +203,8 @@ impl Node {
                 thread::Builder::new().name("signals".into()).spawn(move || monitor.watch_callers());
             self.signals = Some(signals.map_err(Error::System)?);
         }
-        if user {
-            self.write("cluster/heartbeat_mode", "user")?;
+        if let Some(mode) = mode {
+            self.write("cluster/heartbeat_mode", mode)?;
         }
         for (view, dir) in &dirs {
             let (stop, place) = (self.stop.clone(), dir.clone());
