@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
+use uo2cb_core::heartbeat::disk::PERIOD;
 
 use super::args::Args;
 use super::paths::done;
@@ -16,6 +17,8 @@ use super::{Answer, Failure, Probe};
 const LATE: Duration = Duration::from_secs(60);
 /// Between two looks at something that no event announces.
 const LOOK: Duration = Duration::from_millis(20);
+/// By how much a beat may come too early.
+const EARLY: Duration = Duration::from_millis(100);
 
 /// A process that executes one operation.
 pub(super) struct Child {
@@ -125,6 +128,24 @@ impl Probe {
     }
 }
 
+impl Probe {
+    /// `took OPERATION`: its answer, and behind that how many seconds it took. For a person to read.
+    pub(super) fn took(&mut self, operation: &str) -> Answer {
+        let began = Instant::now();
+        let answer = self.answer(operation);
+        Err(Failure::Words(format!("{answer} {:.3} s", began.elapsed().as_secs_f64())))
+    }
+
+    /// `periods OPERATION`: its answer, and behind that how many whole periods between beats it took. A tenth of a
+    /// second too early is still the next period, and up to one too late is still this one: a busy machine is late.
+    pub(super) fn periods(&mut self, operation: &str) -> Answer {
+        let began = Instant::now();
+        let answer = self.answer(operation);
+        let periods = (began.elapsed() + EARLY).as_millis() / PERIOD.as_millis();
+        Err(Failure::Words(format!("{answer} {periods} periods")))
+    }
+}
+
 impl Drop for Probe {
     fn drop(&mut self) {
         for child in self.background.values() {
@@ -151,9 +172,11 @@ fn killed(number: i32) -> String {
     name.map_or_else(|| format!("killed {number}"), |(name, _)| format!("killed {name}"))
 }
 
-/// Seconds. For what must not happen within them: everything else is waited for with `until`.
+/// Seconds, also parts of one. For what must not happen within them, or must begin so much later: everything else is
+/// waited for with `until`.
 fn sleep(args: &mut Args<'_>) -> Answer {
-    std::thread::sleep(Duration::from_secs(args.number()?));
+    let seconds: f64 = args.number()?;
+    std::thread::sleep(Duration::try_from_secs_f64(seconds).map_err(|_| Failure::Unknown)?);
     Ok(String::new())
 }
 

@@ -99,6 +99,12 @@ impl Probe {
         if let Some(rest) = line.strip_prefix("until ") {
             return self.until(rest);
         }
+        if let Some(rest) = line.strip_prefix("took ") {
+            return self.took(rest);
+        }
+        if let Some(rest) = line.strip_prefix("periods ") {
+            return self.periods(rest);
+        }
         let mut words = line.split(' ');
         let verb = words.next().unwrap_or_default();
         let places = self.places.clone();
