@@ -100,7 +100,7 @@ pub(super) struct Run {
     counts: bool,
     steady_left: u32,
     unsteady_left: u32,
-    /// When the last beat that counted ended.
+    /// When the write of the last good beat began: others may have seen its block from then on.
     pub(super) last_good: Option<Instant>,
     /// When others may think us dead.
     pub(super) deadline: Option<Instant>,
@@ -261,9 +261,9 @@ impl Run {
         let good = own_good && cx.now.mono < deadline;
         let outcome = self.end(good && !changed);
         if good {
-            self.last_good = Some(cx.now.mono);
-            // Armed by the very beat that makes it steady: no other may follow.
             // From when it was wanted, not from when it was answered: others saw it at any time in between.
+            self.last_good = Some(since);
+            // Armed by the very beat that makes it steady: no other may follow.
             if self.steady() {
                 self.deadline = Some(deadline);
             }

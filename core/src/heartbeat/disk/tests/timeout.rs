@@ -37,6 +37,27 @@ fn errors_and_hangs_fence_after_the_timeout() {
     }
 }
 
+/// Write timeout, log and debugfs count from one moment: the beginning of the last good write.
+#[test]
+fn two_slow_writes_in_a_row_end_with_the_whole_timeout_in_the_log_and_in_debugfs_before() {
+    let mut world = running();
+    // A beat of 7 s, of which the write takes the last 3.5: begun at 5.5, done at 9 s from the last good one.
+    world.fault.insert('R', Fault::Slow(3500));
+    world.wait(2000 + 7000);
+    world.fault.insert('R', Fault::Hang);
+    let last_good = world.bench.mono - Duration::from_millis(3500);
+    assert_eq!(world.debug("R/elapsed_time_in_ms"), "3500\n");
+    while world.fences() == 0 {
+        let elapsed = (world.bench.mono - last_good).as_millis();
+        assert_eq!(world.debug("R/elapsed_time_in_ms"), alloc::format!("{elapsed}\n"));
+        assert!(elapsed < 12_000, "{elapsed}");
+        world.wait(100);
+    }
+    assert_eq!(world.bench.mono - last_good, Duration::from_secs(12));
+    assert_eq!(world.said("Heartbeat write timeout to device vda after 12000 milliseconds").len(), 1);
+    assert_eq!(world.said("no good beat of region R (vda) for 12000 milliseconds").len(), 1);
+}
+
 #[test]
 fn beats_that_find_the_own_slot_changed_do_not_count() {
     let mut world = running();
