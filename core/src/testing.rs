@@ -18,6 +18,8 @@ pub(crate) const WALL: Duration = Duration::from_secs(1_700_000_000);
 pub(crate) struct Bench {
     pub(crate) engine: Engine,
     pub(crate) mono: Duration,
+    /// What the wall clock says at a moment of the monotonic one.
+    pub(crate) wall: fn(Duration) -> Duration,
     pub(crate) log: Vec<Action>,
     next: u64,
 }
@@ -30,7 +32,13 @@ impl Bench {
     pub(crate) fn with(config: &Config) -> Self {
         let now = Now { mono: Instant::default(), unix: WALL };
         let methods = if config.mainline { mainline_methods() } else { methods() };
-        Self { engine: Engine::new(config, methods, now), mono: Duration::ZERO, log: Vec::new(), next: 0 }
+        Self {
+            engine: Engine::new(config, methods, now),
+            mono: Duration::ZERO,
+            wall: |mono| WALL + mono,
+            log: Vec::new(),
+            next: 0,
+        }
     }
 
     /// Method `user`, cluster c with nodes n0 (local) to n3, region R.
@@ -46,7 +54,7 @@ impl Bench {
     }
 
     pub(crate) fn now(&self) -> Now {
-        Now { mono: Instant::at(self.mono), unix: WALL + self.mono }
+        Now { mono: Instant::at(self.mono), unix: (self.wall)(self.mono) }
     }
 
     pub(crate) fn wait(&mut self, ms: u64) {

@@ -1,14 +1,28 @@
 //! The block that a node writes into its slot (`spec/heartbeat.md`, disk format).
 
+use core::time::Duration;
+
 use crc32fast::Hasher;
 
 /// Bytes at the start of a slot that carry fields; the rest of the slot is zero.
 const FIELDS: usize = 28;
 
+/// A clock beyond this (year 3058) is not followed.
+const CLOCK_LIMIT: u64 = 1 << 35;
+/// A seq from here on comes from no clock, nor from counting on from one (which would take 2000 years): junk, whatever
+/// its checksum says.
+pub const SEQ_LIMIT: u64 = 1 << 36;
+
+/// The seq behind `last`: the wall clock, but always at least one more. A clock that stands still or goes back must not
+/// make a node look dead. `last` is 0 where nothing was written yet.
+pub(super) fn next_seq(last: u64, clock: Duration) -> u64 {
+    clock.as_secs().min(CLOCK_LIMIT).max(last.saturating_add(1))
+}
+
 /// The fields of a block, without its checksum.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Block {
-    /// Wall-clock seconds at the time of the write.
+    /// Wall-clock seconds at the time of the write, or one more than the last one where the clock was not beyond it.
     pub seq: u64,
     /// Node number.
     pub node: u8,

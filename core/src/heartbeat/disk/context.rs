@@ -105,11 +105,6 @@ impl<'a> Context<'a> {
         self.common.next_op
     }
 
-    /// Wall-clock seconds; 0 would look like an empty slot.
-    pub(super) fn seq(&self) -> u64 {
-        self.now.unix.as_secs().max(1)
-    }
-
     pub(super) fn dead_ms(&self) -> u32 {
         self.common.dead_threshold.saturating_mul(PERIOD.as_millis() as u32)
     }

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 
+use super::block::next_seq;
 use super::context::{Context, Timer};
 use super::note::DiskNote;
 use super::region::{Outcome, Phase, Region, Run};
@@ -91,7 +92,10 @@ impl Region {
         let errno = match result {
             Ok(bytes) if bytes.len() >= length => {
                 let steady = if alone && cx.common.global() { STEADY_ALONE } else { STEADY };
-                run.populate(&bytes[..length], self.block_bytes as usize, request, steady);
+                let size = self.block_bytes as usize;
+                if let Some(seq) = run.populate(&bytes[..length], size, request, steady) {
+                    cx.note(&name, &run.info.name, DiskNote::SeqBeyond(seq));
+                }
                 cx.effects.push(Effect::Pin(run.local));
                 // It beats at once, and then joins the others by one shorter period.
                 let outcome = run.tick(id, &name, cx);
@@ -247,7 +251,7 @@ impl Stopping {
         self.op = cx.next_op();
         self.last = true;
         // Another request may have held it up since it was made.
-        self.block.seq = cx.seq();
+        self.block.seq = next_seq(self.block.seq, cx.now.unix);
         cx.disk(id, DiskRequest::Write { op: self.op, slot: self.slot, block: self.block });
     }
 

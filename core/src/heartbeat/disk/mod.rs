@@ -20,7 +20,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use self::attributes::{GROUP, GroupFile, Mode, REGION, RegionFile};
-pub use self::block::{Block, Found};
+pub use self::block::{Block, Found, SEQ_LIMIT};
 use self::context::{Common, Context, Timer};
 pub use self::note::DiskNote;
 use self::region::{Phase, Region, Run};

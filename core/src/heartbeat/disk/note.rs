@@ -52,6 +52,15 @@ pub enum DiskNote {
         /// Ours.
         ours: u32,
     },
+    /// The wall clock is behind the own slot: it was set back, or the slot is from a clock that is ahead.
+    ClockBehind {
+        /// What the block says.
+        seq: u64,
+        /// What the clock says, in the same seconds.
+        clock: u64,
+    },
+    /// The own slot holds a seq that no clock has.
+    SeqBeyond(u64),
     /// Global heartbeat: steady.
     Started,
     /// Global heartbeat: removed.
@@ -105,6 +114,15 @@ impl DiskNote {
                 f,
                 "Node {node} on device {device} has a dead count of {theirs} ms, but our count is {ours} ms. \
                  Please double check your configuration values for 'O2CB_HEARTBEAT_THRESHOLD'"
+            ),
+            Self::ClockBehind { seq, clock } => write!(
+                f,
+                "The clock is {} s behind the own slot of region {region} ({device}): seq counts on from {seq}",
+                seq.saturating_sub(*clock)
+            ),
+            Self::SeqBeyond(seq) => write!(
+                f,
+                "The own slot of region {region} ({device}) holds seq {seq:#x}, which no clock has: the clock's is taken"
             ),
             Self::Started => write!(f, "Heartbeat started on region {region} ({device})"),
             Self::Stopped => write!(f, "Heartbeat stopped on region {region} ({device})"),

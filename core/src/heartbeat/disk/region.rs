@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::PERIOD;
-use super::block::{Block, Found};
+use super::block::{Block, Found, SEQ_LIMIT, next_seq};
 use super::context::Context;
 use super::note::DiskNote;
 use super::request::{DiskInfo, DiskRequest};
@@ -63,6 +63,9 @@ impl Region {
     }
 }
 
+/// Seconds by which seq is ahead of the clock before that is worth a line.
+const CLOCK_OFF: u64 = 10;
+
 /// Where a beat stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Beat {
@@ -93,6 +96,10 @@ pub(super) struct Run {
     pub(super) local: ItemId,
     pub(super) slots: Vec<Slot>,
     beat: Beat,
+    /// The last seq that was written; before the first beat that in the own slot.
+    pub(super) seq: u64,
+    /// It has been said that the clock is behind that.
+    clock_reported: bool,
     /// The time of the next beat came while this one was still going on.
     overdue: bool,
     /// When the last beat that counts began, and whether this one does: see [`tick`](Self::tick).
@@ -118,6 +125,8 @@ impl Run {
             local,
             slots: alloc::vec![Slot::default(); blocks],
             beat: Beat::Quiet,
+            seq: 0,
+            clock_reported: false,
             overdue: false,
             counted: None,
             counts: true,
@@ -129,14 +138,31 @@ impl Run {
         }
     }
 
-    /// Takes the baseline; beats until `steady` of them were quiet.
-    pub(super) fn populate(&mut self, bytes: &[u8], block_bytes: usize, waiter: RequestId, steady: u32) {
-        for (slot, bytes) in self.slots.iter_mut().zip(bytes.chunks_exact(block_bytes)) {
-            slot.populate(&Block::decode(bytes));
+    /// Takes the baseline; beats until `steady` of them were quiet. Returns the seq of the own slot if that cannot be
+    /// counted on from.
+    pub(super) fn populate(
+        &mut self,
+        bytes: &[u8],
+        block_bytes: usize,
+        waiter: RequestId,
+        steady: u32,
+    ) -> Option<u64> {
+        let mut junk = None;
+        for (num, (slot, bytes)) in self.slots.iter_mut().zip(bytes.chunks_exact(block_bytes)).enumerate() {
+            let found = Block::decode(bytes);
+            slot.populate(&found);
+            if num == usize::from(self.own.get()) && found.good {
+                // Who knew this node before must see another seq, even if the clock was set back meanwhile.
+                match found.block.seq {
+                    seq if seq < SEQ_LIMIT => self.seq = seq,
+                    seq => junk = Some(seq),
+                }
+            }
         }
         self.waiter = Some(waiter);
         self.steady_left = steady;
         self.unsteady_left = steady * 3;
+        junk
     }
 
     pub(super) fn steady(&self) -> bool {
@@ -151,9 +177,22 @@ impl Run {
         }
     }
 
-    /// The block of a clean stop.
+    /// The block of this beat.
+    fn next_block(&mut self, name: &Name, cx: &mut Context<'_>) -> Block {
+        let clock = cx.now.unix.as_secs();
+        self.seq = next_seq(self.seq, cx.now.unix);
+        let behind = self.seq.saturating_sub(clock) >= CLOCK_OFF;
+        if behind && !self.clock_reported {
+            cx.note(name, &self.info.name, DiskNote::ClockBehind { seq: self.seq, clock });
+        }
+        self.clock_reported = behind;
+        let (node, generation) = (self.own.get(), self.info.generation);
+        Block { seq: self.seq, node, generation, dead_ms: cx.dead_ms() }
+    }
+
+    /// The block of a clean stop, still with the seq of the last one.
     pub(super) fn farewell(&self, cx: &Context<'_>) -> Block {
-        Block { seq: cx.seq(), node: self.own.get(), generation: 0, dead_ms: cx.dead_ms() }
+        Block { seq: self.seq, node: self.own.get(), generation: 0, dead_ms: cx.dead_ms() }
     }
 
     /// The time of a beat has come.
@@ -215,8 +254,7 @@ impl Run {
         };
         let own = self.own.get();
         let own_good = self.check_own(name, &Block::decode(slot(own)), cx);
-        let block =
-            Block { seq: cx.seq(), node: own, generation: self.info.generation, dead_ms: cx.dead_ms() };
+        let block = self.next_block(name, cx);
         let op = cx.next_op();
         cx.disk(id, DiskRequest::Write { op, slot: own.into(), block });
         let written = Found { block, cksum: 0, good: true };

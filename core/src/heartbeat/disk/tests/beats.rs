@@ -294,32 +294,3 @@ fn a_slow_disk_becomes_steady_only_by_beats_a_period_apart() {
     // The late beat's successor comes at once, the common tick soon after: that one does not count.
     assert_eq!(starts, [7600, 7900, 9900]);
 }
-
-#[test]
-fn the_wall_clock_may_jump_and_seq_is_never_0() {
-    let mut world = running();
-    let mut seqs = Vec::new();
-    for unix in [0, 0, 5, 1 << 40, 3, 1_700_000_000] {
-        let due = world.bench.engine.poll_timeout().unwrap();
-        world.bench.mono = due.since_start();
-        let now = crate::time::Now { mono: due, unix: Duration::from_secs(unix) };
-        world.bench.engine.handle_timeout(now);
-        while let Some(action) = world.bench.engine.poll_action() {
-            match action {
-                Action::Disk(disk, DiskRequest::Read { op, first, count }) => {
-                    let bytes =
-                        world.disks[&'R'][first as usize * BYTES..][..count as usize * BYTES].to_vec();
-                    world.bench.engine.handle(now, Input::Disk(disk, DiskResult::Read(op, Ok(&bytes))));
-                }
-                Action::Disk(disk, DiskRequest::Write { op, slot, block }) => {
-                    world.put(slot as usize, block);
-                    seqs.push(block.seq);
-                    world.bench.engine.handle(now, Input::Disk(disk, DiskResult::Written(op, Ok(()))));
-                }
-                other => panic!("{other:?}"),
-            }
-        }
-    }
-    assert_eq!(seqs, [1, 1, 5, 1 << 40, 3, 1_700_000_000]);
-    assert_eq!(world.bench.engine.poll_timeout().unwrap().since_start(), world.bench.mono + PERIOD);
-}

@@ -11,6 +11,7 @@ use crate::message::{Action, Input};
 use crate::testing::{Bench, Registration};
 
 mod beats;
+mod clock;
 mod ending;
 mod global;
 mod random;

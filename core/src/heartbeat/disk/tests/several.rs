@@ -88,10 +88,10 @@ fn a_second_region_is_steady_no_sooner_than_its_nodes_can_be_seen() {
 }
 
 /// Engines of nodes 0 and 1 with the same disk; `world.disks` is handed from one to the other.
-struct Pair([World; 2]);
+pub(super) struct Pair(pub(super) [World; 2]);
 
 impl Pair {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut pair = ["n0", "n1"].map(|local| {
             let mut world = World::local(local, &[0, 1]);
             world.region('R');
@@ -102,7 +102,7 @@ impl Pair {
     }
 
     /// Each has the disk for a moment, in turn.
-    fn wait(&mut self, ms: u64) {
+    pub(super) fn wait(&mut self, ms: u64) {
         for _ in 0..ms / 100 {
             for at in 0..2 {
                 self.with(at, |world| world.wait(100));
@@ -110,13 +110,13 @@ impl Pair {
         }
     }
 
-    fn with<T>(&mut self, at: usize, act: impl FnOnce(&mut World) -> T) -> T {
+    pub(super) fn with<T>(&mut self, at: usize, act: impl FnOnce(&mut World) -> T) -> T {
         let done = act(&mut self.0[at]);
         self.0[1 - at].disks = self.0[at].disks.clone();
         done
     }
 
-    fn live(&mut self) -> [String; 2] {
+    pub(super) fn live(&mut self) -> [String; 2] {
         [0, 1].map(|at| self.0[at].debug("livenodes"))
     }
 }
