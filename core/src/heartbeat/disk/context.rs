@@ -27,11 +27,16 @@ const PIN_CUT_OFF: u32 = 3;
 /// What the method wants to be called for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Timer {
-    /// All regions beat; stopped while none does.
+    /// The steady regions beat, all together; stopped while none does.
     Tick,
+    /// No region that keeps a phase of its own beats before this.
+    Phases,
     /// No write timeout ends before this.
     WriteTimeout,
 }
+
+/// How many there are.
+pub(super) const TIMERS: usize = 3;
 
 impl From<Timer> for usize {
     fn from(timer: Timer) -> Self {
@@ -46,7 +51,7 @@ pub(super) struct Common {
     pub(super) dead_threshold: u32,
     pub(super) mode: Mode,
     pub(super) sets: RegionSets,
-    pub(super) timers: Timers<2>,
+    pub(super) timers: Timers<TIMERS>,
     /// Consumers of global heartbeat, and what is pinned for them.
     pub(super) users: u32,
     pub(super) pinned: Vec<ItemId>,

@@ -7,7 +7,7 @@ use super::context::{Context, Timer};
 use super::note::DiskNote;
 use super::region::{Outcome, Phase, Region, Run};
 use super::request::{DiskInfo, DiskRequest};
-use super::{PERIOD, Stopping, slot};
+use super::{Stopping, slot};
 use crate::effect::Effect;
 use crate::error::{Errno, Refusal};
 use crate::fence::FenceReason;
@@ -93,16 +93,15 @@ impl Region {
             Ok(bytes) if bytes.len() >= length => {
                 let steady = if alone && cx.common.global() { STEADY_ALONE } else { STEADY };
                 let size = self.block_bytes as usize;
-                if let Some(seq) = run.populate(&bytes[..length], size, request, steady) {
+                if let Some(seq) = run.populate(&bytes[..length], size, request, steady, cx.now.mono) {
                     cx.note(&name, &run.info.name, DiskNote::SeqBeyond(seq));
                 }
                 cx.effects.push(Effect::Pin(run.local));
-                // It beats at once, and then joins the others by one shorter period.
                 let outcome = run.tick(id, &name, cx);
-                self.phase = Phase::Running(run);
-                if cx.common.timers.get(Timer::Tick).is_none() {
-                    cx.common.timers.set(Timer::Tick, Some(cx.now.mono.after(PERIOD)));
+                if let Some(next) = run.next {
+                    cx.common.timers.bring_forward(Timer::Phases, next);
                 }
+                self.phase = Phase::Running(run);
                 return self.after_beat(id, &name, outcome, false, cx);
             }
             Ok(_) => Errno::EIO,
@@ -122,11 +121,14 @@ impl Region {
         }
     }
 
-    /// The common tick.
+    /// The time of a beat has come: the common tick, or one of a phase of its own.
     pub(super) fn tick(&mut self, id: ItemId, cx: &mut Context<'_>) {
         let Some(run) = self.run_mut() else { return };
         let name = cx.name_of(id);
         let outcome = run.tick(id, &name, cx);
+        if run.steady() {
+            run.join(&mut cx.common.timers);
+        }
         self.after_beat(id, &name, outcome, false, cx);
     }
 
@@ -158,6 +160,7 @@ impl Region {
                     cx.common.sets.live.insert(num);
                     cx.note(name, &run.info.name, DiskNote::Started);
                 }
+                run.join(&mut cx.common.timers);
                 if let Some(request) = run.waiter.take() {
                     cx.effects.push(Effect::EndStore { request, result: Ok(()) });
                 }

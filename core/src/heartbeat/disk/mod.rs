@@ -1,7 +1,8 @@
 //! The method `disk`: nodes prove that they live by writing a block on a shared disk
 //! (`spec/heartbeat.md`, disk method).
 //!
-//! All regions beat at one common tick, each by itself: a beat that waits for its disk holds up nobody else's.
+//! All steady regions beat at one common tick, each by itself: a beat that waits for its disk holds up nobody else's. A
+//! region that starts beats every two seconds from its start on, so that `dev` takes the kernel's time.
 
 mod attributes;
 mod block;
@@ -382,17 +383,26 @@ impl Method for Disk {
             return;
         }
         let now = cx.now.mono;
-        if !cx.common.timers.expired(Timer::Tick, now) {
-            return;
+        if cx.common.timers.expired(Timer::Tick, now) {
+            let joined = |region: &Region| region.run().is_some_and(|run| run.next.is_none());
+            // From now on, not from when it should have been: two samples are never closer to each other, or who is
+            // silent would be declared dead too early.
+            let next = self.regions.values().any(joined).then(|| now.after(PERIOD));
+            cx.common.timers.set(Timer::Tick, next);
+            for (id, region) in self.regions.iter_mut().filter(|(_, region)| joined(region)) {
+                region.tick(*id, &mut cx);
+            }
         }
-        let mut beating = false;
-        for (id, region) in &mut self.regions {
-            region.tick(*id, &mut cx);
-            beating |= region.run().is_some();
+        if cx.common.timers.expired(Timer::Phases, now) {
+            let due = |run: &Run| run.next.is_some_and(|next| next <= now);
+            for (id, region) in &mut self.regions {
+                if region.run().is_some_and(due) {
+                    region.tick(*id, &mut cx);
+                }
+            }
+            let next = self.regions.values().filter_map(|region| region.run()?.next).min();
+            cx.common.timers.set(Timer::Phases, next);
         }
-        // From now on, not from when it should have been: two samples are never closer to each other, or who is
-        // silent would be declared dead too early.
-        cx.common.timers.set(Timer::Tick, beating.then(|| now.after(PERIOD)));
     }
 
     fn next_timeout(&self) -> Option<Instant> {

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use super::PERIOD;
 use super::block::{Block, Found, SEQ_LIMIT, next_seq};
-use super::context::Context;
+use super::context::{Context, TIMERS, Timer};
 use super::note::DiskNote;
 use super::request::{DiskInfo, DiskRequest};
 use super::slot::{Left, Own, Slot, Verdict};
@@ -14,6 +14,7 @@ use crate::heartbeat::event::Cause;
 use crate::ids::{ItemId, NodeNum, NodeSet, OpId, RequestId};
 use crate::name::Name;
 use crate::time::Instant;
+use crate::timers::Timers;
 
 /// A region: what was written to its files, and how far it is.
 #[derive(Debug, Default)]
@@ -100,6 +101,8 @@ pub(super) struct Run {
     pub(super) seq: u64,
     /// It has been said that the clock is behind that.
     clock_reported: bool,
+    /// The next beat of a phase of its own, from its start until it is steady; none: it beats at the common tick.
+    pub(super) next: Option<Instant>,
     /// The time of the next beat came while this one was still going on.
     overdue: bool,
     /// When the last beat that counts began, and whether this one does: see [`tick`](Self::tick).
@@ -127,6 +130,7 @@ impl Run {
             beat: Beat::Quiet,
             seq: 0,
             clock_reported: false,
+            next: None,
             overdue: false,
             counted: None,
             counts: true,
@@ -138,14 +142,15 @@ impl Run {
         }
     }
 
-    /// Takes the baseline; beats until `steady` of them were quiet. Returns the seq of the own slot if that cannot be
-    /// counted on from.
+    /// Takes the baseline; beats in a phase of its own until `steady` of them were quiet. Returns the seq of the own
+    /// slot if that cannot be counted on from.
     pub(super) fn populate(
         &mut self,
         bytes: &[u8],
         block_bytes: usize,
         waiter: RequestId,
         steady: u32,
+        now: Instant,
     ) -> Option<u64> {
         let mut junk = None;
         for (num, (slot, bytes)) in self.slots.iter_mut().zip(bytes.chunks_exact(block_bytes)).enumerate() {
@@ -162,6 +167,7 @@ impl Run {
         self.waiter = Some(waiter);
         self.steady_left = steady;
         self.unsteady_left = steady * 3;
+        self.next = Some(now);
         junk
     }
 
@@ -195,16 +201,30 @@ impl Run {
         Block { seq: self.seq, node: self.own.get(), generation: 0, dead_ms: cx.dead_ms() }
     }
 
+    /// Steady: its beats join the common tick, by one shorter period. Where that would be a longer one, it beats once
+    /// more by itself before.
+    pub(super) fn join(&mut self, timers: &mut Timers<TIMERS>) {
+        let Some(next) = self.next else { return };
+        if timers.get(Timer::Tick).is_none() {
+            timers.set(Timer::Tick, Some(next));
+        }
+        if timers.expired(Timer::Tick, next) {
+            self.next = None;
+        }
+    }
+
     /// The time of a beat has come.
     pub(super) fn tick(&mut self, id: ItemId, name: &Name, cx: &mut Context<'_>) -> Outcome {
+        if self.next.is_some() {
+            self.next = Some(cx.now.mono.after(PERIOD));
+        }
         if self.beat != Beat::Quiet {
             self.overdue = true;
             return Outcome::On;
         }
         self.overdue = false;
-        // After a late beat, and when joining the common tick, a period is shorter. Such a beat counts neither
-        // towards a steady region (in three that follow more closely a living node need not be seen to change
-        // twice) nor for who is silent (the dead time would be short).
+        // After a late beat, and when joining the common tick, a period is shorter. Such a beat does not count for
+        // who is silent: the dead time would be short.
         self.counts = self.counted.is_none_or(|last| cx.now.mono >= last.after(PERIOD));
         let last = self.slots.len() as u64;
         let wanted = cx.wanted();
@@ -330,7 +350,7 @@ impl Run {
 
     fn end(&mut self, quiet: bool) -> Outcome {
         self.beat = Beat::Quiet;
-        if self.steady_left == 0 || !self.counts {
+        if self.steady_left == 0 {
             return Outcome::On;
         }
         if quiet {

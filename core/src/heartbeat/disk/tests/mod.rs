@@ -12,6 +12,7 @@ use crate::testing::{Bench, Registration};
 
 mod beats;
 mod clock;
+mod duration;
 mod ending;
 mod global;
 mod random;
