@@ -27,15 +27,14 @@ impl World {
                 self.submit_io(n, disk, OpId(0), IoKind::Open(generation)).map(|_| ())
             }
             Action::Disk(disk, DiskRequest::Read { op, first, count }) => {
-                let now = self.now;
-                let node = &mut self.nodes[n];
+                let node = &self.nodes[n];
                 let inside = first + count <= node.blocks;
-                let run = node.region_of(disk).and_then(|region| node.regions[region].run.as_mut());
+                let region = node.region_of(disk);
                 check(inside, "no slot beyond the region", || {
                     format!("node {n} reads {count} from {first}")
                 })?;
-                if let Some(run) = run {
-                    run.began = now;
+                if let Some(region) = region {
+                    self.check_beat_time(n, region)?;
                 }
                 let (first, count) = (first as usize, count as usize);
                 self.submit_io(n, disk, op, IoKind::Read { first, count, found: None, stale: false })
@@ -80,18 +79,20 @@ impl World {
     fn write_slot(&mut self, n: usize, disk: ItemId, op: OpId, slot: u32, block: Block) -> Checked {
         let node = &mut self.nodes[n];
         let region = node.region_of(disk).filter(|region| node.regions[*region].run.is_some());
-        let generation = match (region, node.last_blocks.get_mut(&disk)) {
-            (_, Some((_, last_block))) => {
+        let (place, generation) = match (region, node.last_blocks.get_mut(&disk)) {
+            (_, Some((place, last_block))) => {
                 *last_block = LastBlock::Submitted;
-                0
+                (*place, 0)
             }
-            (Some(region), None) => node.regions[region].run.as_ref().map_or(0, |run| run.generation),
+            (Some(region), None) => {
+                (region, node.regions[region].run.as_ref().map_or(0, |run| run.generation))
+            }
             (None, None) => {
                 return Err(broken("a stopped region writes nothing", format!("node {n} writes {block:?}")));
             }
         };
         let dead_ms = node.dead_threshold * 2000;
-        let right = Block { seq: node.seq(self.now), node: node.own, generation, dead_ms };
+        let right = Block { seq: block.seq, node: node.own, generation, dead_ms };
         check(slot == u32::from(node.own), "a node writes only its own slot", || {
             format!("node {n} writes {slot}")
         })?;
@@ -100,6 +101,7 @@ impl World {
         })?;
         let kind = IoKind::Write { slot: slot as usize, block, persisted: Persisted::Whole };
         let visible = self.submit_io(n, disk, op, kind)?;
+        self.check_seq(n, place, &block)?;
         let issued = self.now;
         if let Some(run) = region.and_then(|region| self.nodes[n].regions[region].run.as_mut()) {
             run.write = Some(BeatWrite { issued, visible });

@@ -36,9 +36,7 @@ impl World {
                 Ok(())
             }
             Fault::ClockJump { node, seconds, .. } => {
-                let node = &mut self.nodes[usize::from(node)];
-                node.wall_offset += seconds;
-                node.clock_jumped_at = Some(self.now);
+                self.nodes[usize::from(node)].wall_offset += seconds;
                 Ok(())
             }
             Fault::Disk { disk, kind, .. } => {
@@ -55,7 +53,7 @@ impl World {
                 }
                 Ok(())
             }
-            Fault::Slow { .. } | Fault::Config { .. } => Ok(()),
+            Fault::Slow { .. } | Fault::Clock { .. } | Fault::Config { .. } => Ok(()),
         }
     }
 

@@ -74,6 +74,17 @@ pub enum Fault {
         /// How far, in seconds; backwards if negative.
         seconds: i64,
     },
+    /// A node's wall clock is wrong for a while, and right again after it.
+    Clock {
+        /// Which node.
+        node: u8,
+        /// From.
+        at: Us,
+        /// Until.
+        end: Us,
+        /// How.
+        kind: ClockFault,
+    },
     /// A disk fails for one node, or for all.
     Disk {
         /// Which disk.
@@ -105,6 +116,17 @@ pub enum Fault {
         /// What is wrong.
         wrong: Misconfiguration,
     },
+}
+
+/// How a wall clock fails.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ClockFault {
+    /// It stands still.
+    Stopped,
+    /// It goes back to where it was at the beginning, again and again after this time.
+    Repeats(Us),
+    /// It says this, in seconds since 1970.
+    Reads(u64),
 }
 
 /// How a disk fails.
@@ -166,7 +188,7 @@ impl Plan {
         } else {
             let count = 1 + rng.below(10);
             // Few kinds in one plan, so that faults of one kind overlap.
-            let kinds: Vec<u64> = (0..3).map(|_| rng.below(24)).collect();
+            let kinds: Vec<u64> = (0..3).map(|_| rng.below(27)).collect();
             for _ in 0..count {
                 let kind = kinds[rng.below(3) as usize];
                 plan.faults.push(plan.fault(&mut rng, kind));
@@ -198,7 +220,8 @@ impl Plan {
             4..=6 => Fault::Pause { node, at, end },
             7 => Fault::Slow { node, at, end, delay: MS + rng.below(3 * SEC) },
             8 => {
-                let far = if rng.chance(60) { rng.below(21) as i64 } else { rng.below(200_000) as i64 };
+                let far = if rng.chance(60) { 21 } else { [200_000, 2_000_000_000][rng.below(2) as usize] };
+                let far = rng.below(far) as i64;
                 Fault::ClockJump { node, at, seconds: if rng.chance(50) { far } else { -far } }
             }
             9..=10 => disk(DiskFault::Error),
@@ -209,6 +232,12 @@ impl Plan {
             17 => disk(DiskFault::TornWrite),
             18 => disk(DiskFault::StaleRead),
             19..=20 => disk(DiskFault::Slow(MS + rng.below(4 * SEC))),
+            24 => Fault::Clock { node, at, end, kind: ClockFault::Stopped },
+            25 => Fault::Clock { node, at, end, kind: ClockFault::Repeats(SEC + rng.below(10 * SEC)) },
+            26 => {
+                let reads = [0, 1, rng.below(1 << 31), 1 << 34, u64::MAX][rng.below(5) as usize];
+                Fault::Clock { node, at, end, kind: ClockFault::Reads(reads) }
+            }
             21..=22 => Fault::Recreate { node, region, at, wait: 10 * MS + rng.below(20 * SEC) },
             _ => {
                 let wrong = match rng.below(3) {

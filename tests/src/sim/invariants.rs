@@ -9,6 +9,7 @@ use super::faults::{Fault, Misconfiguration};
 use super::node::{LastBlock, NodeEvent, Purpose};
 use super::reference::{ActiveRegion, Verdict};
 use super::safety::write_timeout;
+use super::timing::steady_beats;
 use super::world::{Completion, World};
 use super::{SEC, Us};
 
@@ -51,6 +52,9 @@ impl World {
                 self.trace.line(self.now, n, format_args!("> {action:?}"));
             }
         }
+        for action in &actions {
+            self.check_silence_reported(n, action)?;
+        }
         let fences = actions.iter().any(|action| matches!(action, Action::Fence { .. }));
         check(fences || !must_fence, "a fence at its deadline", || {
             format!("node {n} goes on after its deadline")
@@ -69,6 +73,12 @@ impl World {
             return Ok(());
         }
         // With one region there is nothing to read: its failure is that of at least half of them.
+        let elapsed_of = match completion {
+            Completion::Read(region, ..) | Completion::Written(region, _) if self.figures.steps % 8 == 0 => {
+                Some(region)
+            }
+            _ => None,
+        };
         let several = self.plan.global && self.plan.regions > 1;
         let reads_quorum = several && matches!(completion, Completion::Read(..) | Completion::Written(..));
         self.check_completion(n, completion, &actions)?;
@@ -89,6 +99,9 @@ impl World {
         }
         self.check_maps(n)?;
         self.set_wake(n);
+        if let Some(region) = elapsed_of {
+            self.check_elapsed(n, region)?;
+        }
         if reads_quorum && self.nodes[n].regions.iter().any(|region| region.run.is_some()) {
             self.read_quorum(n)?;
         }
@@ -125,6 +138,7 @@ impl World {
             Completion::Written(region, ok) => {
                 let timeout = write_timeout(node.dead_threshold);
                 let Some(run) = &mut node.regions[region].run else { return Ok(()) };
+                run.ended = now;
                 let (Some(write), (good, changed)) = (run.write.take(), run.beat) else { return Ok(()) };
                 if ok && good && now < write.issued + timeout {
                     self.figures.beats += 1;
@@ -142,6 +156,9 @@ impl World {
                 Ok(())
             }
             Completion::Read(region, first, bytes, stale) => {
+                if let Some(run) = &mut node.regions[region].run {
+                    run.ended = now;
+                }
                 let Some(bytes) = bytes else { return Ok(()) };
                 let Some(item) = node.regions[region].item else { return Ok(()) };
                 let written = actions.iter().find_map(|action| match action {
@@ -166,14 +183,18 @@ impl World {
         let now = self.now;
         let node = &mut self.nodes[n];
         let (own, dead_threshold) = (node.own, node.dead_threshold);
+        let regions = node.regions.iter().filter(|region| region.item.is_some()).count();
         let Some(run) = &mut node.regions[region].run else { return Ok(()) };
         if !run.baseline {
             run.baseline = true;
+            run.needs = steady_beats(self.plan.global, regions);
             for (slot, bytes) in run.slots.iter_mut().zip(bytes.chunks_exact(SLOT)) {
                 let block = Block::decode(bytes).block;
                 slot.last = (block.seq, block.generation);
                 slot.changed_at = now;
             }
+            let own = bytes.chunks_exact(SLOT).nth(usize::from(own)).map(Block::decode);
+            self.base_seq(n, region, &own.unwrap_or_default());
             return Ok(());
         }
         let block =
@@ -233,7 +254,6 @@ impl World {
         match purpose {
             Purpose::Call => node.answer = Some(result.clone()),
             Purpose::Dev(region) => {
-                let only_region = self.plan.global && self.plan.regions == 1;
                 let (incarnation, no_slot) = (node.incarnation, u32::from(node.own) >= node.blocks);
                 node.regions[region].dev = None;
                 if result.is_err() {
@@ -256,9 +276,8 @@ impl World {
                 })?;
                 run.steady = true;
                 run.deadline = run.last_good.map(|good| good.issued + timeout);
-                let needs = if only_region { 5 } else { 3 };
-                check(run.steady_beats >= needs, "dev returns from a steady region", || {
-                    format!("node {n}: {} beats", run.steady_beats)
+                check(run.steady_beats == run.needs, "dev returns from a steady region", || {
+                    format!("node {n}: {} beats, not {}", run.steady_beats, run.needs)
                 })?;
             }
             Purpose::Rmdir(region, wait) => {

@@ -4,6 +4,7 @@
 //! random order in here. Running a plan returns figures, or the first [`Violation`](invariants::Violation).
 
 pub mod actions;
+pub mod clock;
 pub mod disk;
 pub mod dispatch;
 pub mod faults;
@@ -15,6 +16,7 @@ pub mod safety;
 pub mod setup;
 pub mod shrink;
 pub mod trace;
+pub mod timing;
 pub mod world;
 
 /// Virtual time in microseconds since the start of the run.

@@ -1,18 +1,14 @@
 //! One node of the simulation: its engine, its clocks, and what is expected of it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::Duration;
 
 use uo2cb_core::heartbeat::Edge;
-use uo2cb_core::{Engine, Instant, ItemId, Now, Refusal, Reply, RequestId};
+use uo2cb_core::{Engine, Instant, ItemId, Refusal, Reply, RequestId};
 
 use super::io::Io;
 use super::reference::{ActiveRegion, LiveMap};
 use super::{SEC, Us};
 use crate::rng::Rng;
-
-/// Wall clock at the start of a run, in seconds since 1970.
-const EPOCH: i64 = 1_800_000_000;
 
 /// What a request is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -66,6 +62,8 @@ pub struct Region {
 pub enum LastBlock {
     /// It must still be written.
     Due,
+    /// The last seq that the node wrote in it; before that what it found in its slot.
+    pub seq: u64,
     /// It has been handed to the disk.
     Submitted,
     /// The write has completed.
@@ -83,8 +81,6 @@ pub struct Node {
     pub started_at: Us,
     /// How far its wall clock is ahead of the others', in seconds.
     pub wall_offset: i64,
-    /// When its wall clock last jumped.
-    pub clock_jumped_at: Option<Us>,
     /// Its node number, as configured on itself.
     pub own: u8,
     /// Its dead threshold.
@@ -136,7 +132,6 @@ impl Node {
             incarnation: 0,
             started_at: 0,
             wall_offset,
-            clock_jumped_at: None,
             own: number,
             dead_threshold: 0,
             blocks: 0,
@@ -176,23 +171,9 @@ impl Node {
         (self.delivering, self.ending) = (false, false);
     }
 
-    /// Its clocks.
-    pub fn now(&self, now: Us) -> Now {
-        let unix = (EPOCH + self.wall_offset).unsigned_abs();
-        Now {
-            mono: Instant::at(Duration::from_micros(now - self.started_at)),
-            unix: Duration::from_secs(unix) + Duration::from_micros(now),
-        }
-    }
-
     /// A moment of its monotonic clock in virtual time.
     pub fn virtual_time(&self, at: Instant) -> Us {
         self.started_at + at.since_start().as_micros() as Us
-    }
-
-    /// The seq that a block written now must have.
-    pub fn seq(&self, now: Us) -> u64 {
-        (EPOCH + self.wall_offset).unsigned_abs() + now / SEC
     }
 
     /// Ids and remembers a new request.

@@ -102,6 +102,12 @@ pub struct ActiveRegion {
     pub slots: Vec<Slot>,
     /// The baseline has been read.
     pub baseline: bool,
+    /// Good beats without a change that the start takes.
+    pub needs: u32,
+    /// How many beats have begun.
+    pub beats: u32,
+    /// When the last one ended, or the baseline was read.
+    pub ended: Us,
     /// When the present beat began.
     pub began: Us,
     /// When the last beat began whose unchanged samples counted.
@@ -133,6 +139,9 @@ impl ActiveRegion {
             generation,
             slots: vec![Slot::default(); blocks as usize],
             baseline: false,
+            needs: 0,
+            beats: 0,
+            ended: 0,
             began: 0,
             counted: None,
             write: None,

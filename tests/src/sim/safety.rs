@@ -17,7 +17,6 @@
 //! The protocol promises nothing in these cases, and [`World::check_silent`] accepts them:
 //!
 //! - The write was acknowledged but lost or torn, or the observer has read an old copy since it last saw a change.
-//! - The writer's wall clock has jumped since then: two blocks may have the same seq, and count as equal samples.
 //! - The observer's dead threshold is smaller than the writer's, or two nodes write to one slot.
 //! - The observer's last sample was taken before the writer's first good beat, or before its first good beat after a
 //!   write timeout or a lost or torn write.
@@ -26,7 +25,7 @@
 use super::invariants::{Checked, broken};
 use super::reference::Slot;
 use super::world::World;
-use super::{PERIOD, SEC, Us};
+use super::{PERIOD, Us};
 
 /// The write timeout: for how long a node may go on without a good beat.
 pub fn write_timeout(dead_threshold: u32) -> Us {
@@ -73,15 +72,9 @@ impl World {
             let (Some(run), Some(view)) = (&theirs.run, &ours.run) else { continue };
             let Some(slot) = view.slots.get(usize::from(num)) else { continue };
             let false_ack = slot.stale || run.last_good.is_none_or(|good| !good.visible);
-            let clock_jumped_at = writer.clock_jumped_at.is_some_and(|at| at + 4 * SEC >= slot.changed_at);
             let fresh = !slot.was_live || view.samples[0] <= run.recovered;
             let strict = observer.dead_threshold < writer.dead_threshold;
-            if run.deadline.is_none_or(|deadline| deadline <= self.now)
-                || false_ack
-                || clock_jumped_at
-                || fresh
-                || strict
-            {
+            if run.deadline.is_none_or(|deadline| deadline <= self.now) || false_ack || fresh || strict {
                 continue;
             }
             return Err(broken(
@@ -103,12 +96,11 @@ impl World {
             let run = writer.regions.get(region).and_then(|region| region.run.as_ref());
             let Some((run, deadline)) = run.and_then(|run| Some((run, run.deadline?))) else { continue };
             let false_ack = slot.stale || run.last_good.is_none_or(|good| !good.visible);
-            let clock_jumped_at = writer.clock_jumped_at.is_some_and(|at| at + 4 * SEC >= slot.changed_at);
             let strict = observer.dead_threshold < writer.dead_threshold;
             // A read may take long: what it returns was true when it was made.
             let view = observer.regions.get(region).and_then(|region| region.run.as_ref());
             let before = view.is_some_and(|view| view.samples[2] <= run.recovered);
-            if deadline <= self.now || false_ack || clock_jumped_at || strict || before {
+            if deadline <= self.now || false_ack || strict || before {
                 continue;
             }
             return Err(broken(

@@ -43,7 +43,8 @@ impl World {
         let (own, threshold, nodes) = (node.own, node.dead_threshold, plan.nodes);
         let (regions, global, start_spread) = (plan.regions, plan.global, plan.start_spread.min(12 * SEC));
         node.regions = (0..regions).map(|_| Region::default()).collect();
-        node.engine = Some(Engine::new(&Config::default(), methods(), node.now(self.now)));
+        let clocks = self.clocks(n);
+        self.nodes[n].engine = Some(Engine::new(&Config::default(), methods(), clocks));
         self.trace.line(self.now, n, format_args!("boots"));
         self.mkdir(n, "cluster/c")?;
         for num in 0..nodes {

@@ -135,6 +135,7 @@ impl World {
                 | Fault::Pause { node, at, .. }
                 | Fault::Slow { node, at, .. }
                 | Fault::ClockJump { node, at, .. }
+                | Fault::Clock { node, at, .. }
                 | Fault::Recreate { node, at, .. } => (node, at),
                 Fault::Disk { at, .. } => (0, at),
                 Fault::Config { .. } => continue,
@@ -225,9 +226,8 @@ impl World {
     pub fn timeout(&mut self, n: usize) -> Checked {
         self.trace.line(self.now, n, format_args!("timeout"));
         let must_fence = self.expire(n);
-        let node = &mut self.nodes[n];
-        let clocks = node.now(self.now);
-        let Some(engine) = &mut node.engine else { return Ok(()) };
+        let clocks = self.clocks(n);
+        let Some(engine) = &mut self.nodes[n].engine else { return Ok(()) };
         engine.handle_timeout(clocks);
         let actions: Vec<_> = std::iter::from_fn(|| engine.poll_action()).collect();
         let next = engine.poll_timeout();
@@ -254,9 +254,8 @@ impl World {
             }
         }
         let must_fence = self.expire(n);
-        let node = &mut self.nodes[n];
-        let clocks = node.now(self.now);
-        let Some(engine) = &mut node.engine else { return Ok(()) };
+        let clocks = self.clocks(n);
+        let Some(engine) = &mut self.nodes[n].engine else { return Ok(()) };
         engine.handle(clocks, input);
         let actions: Vec<Action> = std::iter::from_fn(|| engine.poll_action()).collect();
         self.carry_out(n, actions, completion, must_fence)
