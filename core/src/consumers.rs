@@ -11,7 +11,6 @@ pub(crate) use self::delivery::{Delivery, Scope, Step};
 use crate::call::Call;
 use crate::effect::{Effect, Effects};
 use crate::error::Refusal;
-use crate::heartbeat::{NodeName, Region};
 use crate::ids::{ConsumerId, ItemId};
 use crate::machines::Machines;
 use crate::message::{Subscribe, Up};
@@ -43,7 +42,7 @@ impl Consumers {
         let Subscribe { consumer, edge, priority, patience, .. } = *subscribe;
         let scope = region.map_or(Scope::Everything, Scope::Region);
         self.delivery.register(consumer, scope, edge, priority, patience);
-        Ok(up(machines, region))
+        Ok(machines.heartbeat.layer.map(region))
     }
 
     /// A consumer of one region pins what the region's method says, and the local node.
@@ -103,19 +102,4 @@ impl Consumers {
     pub(crate) fn holders(&self, item: ItemId) -> usize {
         self.pins.values().filter(|(region, local)| [region, local].contains(&&item)).count()
     }
-}
-
-/// Who is up in a region, or in all regions.
-fn up(machines: &Machines, region: Option<ItemId>) -> Vec<Up> {
-    let regions = machines.heartbeat.layer.regions();
-    let wanted = regions.filter(|of| region.is_none_or(|region| region == of.id));
-    wanted.flat_map(|region| up_in(machines, region)).collect()
-}
-
-/// Who is up in a region whose nodes are configured.
-pub(crate) fn up_in<'a>(machines: &'a Machines, region: &'a Region) -> impl Iterator<Item = Up> + 'a {
-    region.up().iter().filter_map(|num| {
-        let node = NodeName { num, name: machines.nodes.node_by_num(num)?.name.clone() };
-        Some(Up { region: region.id, node, since: region.up_since(num)? })
-    })
 }

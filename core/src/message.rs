@@ -137,11 +137,11 @@ pub enum Reply {
     Subscribed(Vec<Up>),
 }
 
-/// A node that is up in a region.
+/// A node that is up when a consumer registers.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Up {
-    /// The region's directory.
-    pub region: ItemId,
+    /// In the region of this directory; none: as a whole, as the events about it say it.
+    pub region: Option<ItemId>,
     /// The node.
     pub node: NodeName,
     /// Since when, wall clock since 1970.

@@ -4,8 +4,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::consumers::{Consumers, up_in};
-use crate::heartbeat::{Disk, NodeName};
+use crate::consumers::Consumers;
+use crate::heartbeat::{Disk, NodeName, Region};
 use crate::ids::{ItemId, NodeNum, NodeSet};
 use crate::machines::Machines;
 use crate::name::Name;
@@ -25,6 +25,15 @@ pub struct Status {
     pub regions: Vec<RegionStatus>,
     /// How many consumers are registered.
     pub consumers: usize,
+}
+
+/// Who is up in a region whose nodes are configured.
+fn up_in(machines: &Machines, region: &Region) -> Vec<(NodeName, Duration)> {
+    let one = |num| {
+        let node = NodeName { num, name: machines.nodes.node_by_num(num)?.name.clone() };
+        Some((node, region.up_since(num)?))
+    };
+    region.up().iter().filter_map(one).collect()
 }
 
 impl Status {
@@ -52,7 +61,7 @@ impl Status {
             method: region.method,
             holds: tree.dependents(region.id),
             disk: disk.and_then(|disk| disk.status(region.id)),
-            up: up_in(machines, region).map(|up| (up.node, up.since)).collect(),
+            up: up_in(machines, region),
         });
         Self {
             method: heartbeat.active_name(),

@@ -279,7 +279,8 @@ impl Run {
             Reply::Subscribed(up) => Replied::Subscribed(
                 up.into_iter()
                     .map(|up| {
-                        let name = self.engine.tree(View::Config).items().name(up.region);
+                        let items = self.engine.tree(View::Config).items();
+                        let name = up.region.and_then(|region| items.name(region));
                         let region = name.map_or(String::new(), |name| text(name.as_bytes()));
                         let num = u64::from(up.node.num.get());
                         (region, num, text(up.node.name.as_bytes()), up.since)

@@ -2,10 +2,12 @@
 //! nodes are up at all. Methods say what happens in a region; what it means for the node is decided here.
 
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::event::{Cause, Edge, NodeEdge, NodeName, RegionName, Telling};
 use crate::ids::{ItemId, NodeNum, NodeSet};
+use crate::message::Up;
 use crate::name::Name;
 
 /// A region (the kernel's word for a heartbeat resource).
@@ -114,6 +116,34 @@ impl Layer {
     /// Is the node up (`check_node_status`)?
     pub fn check_node_status(&self, region: Option<ItemId>, node: NodeNum) -> bool {
         self.fill_node_map(region).contains(node)
+    }
+
+    /// What a consumer of a region, or (none) of all, starts from: who is up, under the keys that its events will have.
+    /// Where those are of whole nodes, so is this, or a node that is live elsewhere would come into the region without
+    /// an event.
+    pub(crate) fn map(&self, region: Option<ItemId>) -> Vec<Up> {
+        let wanted = || self.regions().filter(|of| region.is_none_or(|region| region == of.id));
+        let (mut up, mut whole) = (Vec::new(), false);
+        let entry = |region, (num, member): (&NodeNum, &Member)| {
+            let node = NodeName { num: *num, name: member.name.clone() };
+            Up { region, node, since: member.since }
+        };
+        for of in wanted() {
+            match of.telling {
+                Telling::Regions => {
+                    up.extend(of.up.members.iter().map(|member| entry(Some(of.id), member)));
+                }
+                Telling::Nodes => whole = true,
+            }
+        }
+        if whole {
+            let mut nodes = NodeSet::default();
+            let told = self.regions().filter(|of| of.telling == Telling::Nodes);
+            told.for_each(|of| nodes.extend(&of.up.nodes));
+            let live = self.live.members.iter().filter(|(num, _)| nodes.contains(**num));
+            up.extend(live.map(|member| entry(None, member)));
+        }
+        up
     }
 
     /// Since when (wall clock since 1970) a node is up in any region.

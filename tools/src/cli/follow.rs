@@ -156,8 +156,7 @@ fn words(line: &Value, label: &str) -> String {
         );
     }
     if let Some(start) = line.get("watching") {
-        let up =
-            |up: &Value| format!("{} {}", text(up, "region"), up.get("node").map(node).unwrap_or_default());
+        let up = |up: &Value| format!("{}{}", in_region(up), up.get("node").map(node).unwrap_or_default());
         return format!("watching, up: {}\n", list(start, up));
     }
     if let Some(start) = line.get("holding") {
@@ -167,6 +166,11 @@ fn words(line: &Value, label: &str) -> String {
         );
     }
     if line.get("released").is_some() { format!("{label}released\n") } else { format!("{line}\n") }
+}
+
+/// The region of an entry; nothing for a node that is up as a whole.
+fn in_region(up: &Value) -> String {
+    up.get("region").and_then(Value::as_str).map(|region| format!("{region} ")).unwrap_or_default()
 }
 
 fn list(start: &Value, one: impl Fn(&Value) -> String) -> String {
@@ -189,6 +193,8 @@ mod tests {
         assert_eq!(words(&event, ""), "T n1 (1) down, silent\n");
         let up = json!([{"region": "R", "node": {"name": "n1", "num": 1}, "since": "T"}]);
         assert_eq!(words(&json!({"watching": {"up": up}}), ""), "watching, up: R n1 (1)\n");
+        let whole = json!([{"region": null, "node": {"name": "n1", "num": 1}, "since": "T"}]);
+        assert_eq!(words(&json!({"watching": {"up": whole}}), ""), "watching, up: n1 (1)\n");
         assert_eq!(words(&json!({"holding": {"up": []}}), "hold R: "), "hold R: holding, up: nobody\n");
     }
 }

@@ -17,7 +17,9 @@
 //! An event is `{"event":{"number":N,"time":"...","edge":"up","node":{"name":"n1","num":1},"region":"R",
 //! "cause":"linked","pid":7,"text":"..."}}`. The call that caused it returns when every consumer has said
 //! `delivered`, in time: one that takes longer than two seconds is expelled and its connection closed.
-//! `up` is who was up when the registration took place; every later change comes as an event, none twice.
+//! `up` is who was up when the registration took place; every later change comes as an event, none twice. An entry is
+//! `{"region":"R","node":{...},"since":"..."}`, with the same region as its events: null with the disk method, whose
+//! nodes are up or down as a whole, also for who holds one region.
 //!
 //! A refused request is answered with `{"error":{"message":"...","errno":"ENOENT"}}` (errno where the stack
 //! refused). A connection takes one watch or hold at a time. A line that is no such object is answered with

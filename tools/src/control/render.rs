@@ -48,8 +48,8 @@ fn node(node: &NodeName) -> Value {
 }
 
 pub(super) fn up(up: &[UpIn]) -> Value {
-    let one =
-        |up: &UpIn| json!({"region": up.region.to_string(), "node": node(&up.node), "since": utc(up.since)});
+    let region = |up: &UpIn| up.region.as_ref().map(ToString::to_string);
+    let one = |up: &UpIn| json!({"region": region(up), "node": node(&up.node), "since": utc(up.since)});
     up.iter().map(one).collect()
 }
 

@@ -99,11 +99,11 @@ pub(crate) enum End {
     Stopping,
 }
 
-/// A node that is up in a region.
+/// A node that is up when a consumer registers.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct UpIn {
-    /// The region's name.
-    pub region: Name,
+    /// In the region of this name; none: as a whole, as the events about it say it (the disk method).
+    pub region: Option<Name>,
     /// The node.
     pub node: NodeName,
     /// Since when, wall clock since 1970.
@@ -439,7 +439,11 @@ impl State {
             (Some(Waiting::Registration(_, registered)), Ok(Reply::Subscribed(up))) => {
                 let items = self.engine.tree(View::Config).items();
                 let named = up.into_iter().filter_map(|up| {
-                    Some(UpIn { region: items.name(up.region)?.clone(), node: up.node, since: up.since })
+                    let region = match up.region {
+                        Some(region) => Some(items.name(region)?.clone()),
+                        None => None,
+                    };
+                    Some(UpIn { region, node: up.node, since: up.since })
                 });
                 registered(Ok(named.collect()));
             }

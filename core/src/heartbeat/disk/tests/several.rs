@@ -24,6 +24,60 @@ fn a_node_is_up_with_its_first_region_and_down_with_its_last() {
     assert!(world.bench.told().iter().all(|(_, event)| event.region.is_none()));
 }
 
+/// A consumer's map, with the events that it is told from then on, is who is live in any region: also the map of who
+/// holds one region, or a node that is live elsewhere would come into that without an event.
+#[test]
+fn the_map_at_registration_and_the_events_after_it_are_one_in_every_region() {
+    let mut world = World::new();
+    world.region('S');
+    world.region('T');
+    world.steady('R');
+    world.steady('S');
+    // Node 1 is live in both, node 2 in R only, and nobody in T, which never started.
+    for seq in 1..4 {
+        world.put_in('S', 1, Block { seq, node: 1, generation: 3, dead_ms: 62_000 });
+        world.put_in('R', 1, Block { seq, node: 1, generation: 3, dead_ms: 62_000 });
+        world.beats_of('R', 2, 3, seq..seq + 1);
+    }
+    for (consumer, region) in [(1, None), (2, Some("R")), (3, Some("S")), (4, Some("T"))] {
+        let up = world.bench.subscribe(Registration { region, ..Registration::all(consumer) }).unwrap();
+        // Each once.
+        assert_eq!(up, [0, 1, 2], "{region:?}");
+    }
+    let told = |world: &mut World| {
+        let mut told = Vec::new();
+        // Each is told after the one before it has dealt with the event.
+        for _ in 0..16 {
+            for (consumer, event) in world.bench.told().into_iter().skip(told.len()) {
+                told.push((consumer, event.edge, event.node.num.get()));
+                world.bench.delivered(consumer, event.number);
+            }
+        }
+        told
+    };
+    let all = |edge, num| [1, 2, 3, 4].map(|consumer| (consumer, edge, num));
+    // Into S comes who is live already: nothing. Out of R goes who is still live in S: nothing.
+    world.beats_of('S', 2, 3, 1..4);
+    world.beats_of('R', 2, 0, 9..10);
+    world.beats_of('R', 1, 0, 9..10);
+    assert_eq!(told(&mut world), []);
+    world.beats_of('S', 2, 0, 9..10);
+    assert_eq!(told(&mut world), all(Edge::Down, 2));
+    assert_eq!(world.bench.subscribe(Registration::of(5, "R")).unwrap(), [0, 1]);
+}
+
+/// A live node whose directory is gone is still in the map: its event is yet to come.
+#[test]
+fn the_map_has_a_live_node_that_is_not_configured_any_more() {
+    let mut world = World::new();
+    world.steady('R');
+    world.beats_of('R', 2, 3, 1..4);
+    world.bench.rmdir("cluster/c/node/n2").unwrap();
+    assert_eq!(world.bench.subscribe(Registration::of(1, "R")).unwrap(), [0, 2]);
+    world.beats_of('R', 2, 0, 4..5);
+    assert_eq!(world.bench.told_short(), [(1, Edge::Down, 2)]);
+}
+
 #[test]
 fn a_region_that_ends_leaves_the_others_what_they_see() {
     let mut world = World::new();
