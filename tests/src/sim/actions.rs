@@ -5,6 +5,7 @@ use uo2cb_core::heartbeat::{Edge, Event};
 use uo2cb_core::{Action, ItemId, OpId};
 
 use super::MS;
+use super::holder::HOLDER;
 use super::invariants::{Checked, Violation, broken, check};
 use super::io::{Io, IoKind, Persisted};
 use super::node::{LastBlock, NodeEvent};
@@ -16,6 +17,7 @@ impl World {
     pub fn perform(&mut self, n: usize, action: Action) -> Checked {
         let incarnation = self.nodes[n].incarnation;
         match action {
+            Action::Deliver { consumer: HOLDER, event } => self.deliver_to_holder(n, &event),
             Action::Deliver { event, .. } => self.deliver(n, &event),
             Action::Listen { request, .. } => {
                 self.input(n, uo2cb_core::Input::Listening { request, result: Ok(()) }, Completion::None)
@@ -99,9 +101,9 @@ impl World {
         check(block == right, "a block has the right fields", || {
             format!("node {n}: {block:?}, not {right:?}")
         })?;
+        self.check_seq(n, place, &block)?;
         let kind = IoKind::Write { slot: slot as usize, block, persisted: Persisted::Whole };
         let visible = self.submit_io(n, disk, op, kind)?;
-        self.check_seq(n, place, &block)?;
         let issued = self.now;
         if let Some(run) = region.and_then(|region| self.nodes[n].regions[region].run.as_mut()) {
             run.write = Some(BeatWrite { issued, visible });

@@ -117,6 +117,9 @@ impl World {
                 self.nodes[n].delivering = false;
                 self.input(n, Input::Delivered { consumer: ConsumerId(1), event }, Completion::None)
             }
+            NodeEvent::Hold(region) => self.hold(n, region),
+            NodeEvent::Release => self.release(n),
+            NodeEvent::DeliveredToHolder(event) => self.delivered_to_holder(n, event),
             NodeEvent::Start(region) => self.start(n, region),
             NodeEvent::Make(region) => {
                 self.make(n, region)?;

@@ -331,7 +331,8 @@ impl World {
             // A shutdown releases the consumers: the down edges of its regions are delivered to nobody.
             return Ok(());
         }
-        if !node.delivering {
+        if !node.delivering && !node.holder.delivering {
+            self.check_holder(n)?;
             check(node.expected.is_empty(), "each event once and in order", || {
                 format!("node {n} does not deliver {:?}", node.expected)
             })?;

@@ -8,6 +8,7 @@ pub mod clock;
 pub mod disk;
 pub mod dispatch;
 pub mod faults;
+pub mod holder;
 pub mod invariants;
 pub mod io;
 pub mod node;
@@ -15,8 +16,8 @@ pub mod reference;
 pub mod safety;
 pub mod setup;
 pub mod shrink;
-pub mod trace;
 pub mod timing;
+pub mod trace;
 pub mod world;
 
 /// Virtual time in microseconds since the start of the run.

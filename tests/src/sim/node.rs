@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use uo2cb_core::heartbeat::Edge;
 use uo2cb_core::{Engine, Instant, ItemId, Refusal, Reply, RequestId};
 
+use super::Us;
+use super::holder::Holder;
 use super::io::Io;
 use super::reference::{ActiveRegion, LiveMap};
-use super::{SEC, Us};
 use crate::rng::Rng;
 
 /// What a request is for.
@@ -34,6 +35,12 @@ pub enum NodeEvent {
     Make(usize),
     /// An administrator removes a region, and makes it again this much later.
     Remove(usize, Us),
+    /// The second consumer takes hold of a region.
+    Hold(usize),
+    /// It lets go.
+    Release,
+    /// It is done with the event of this number.
+    DeliveredToHolder(u64),
     /// Shut down, and boot again not before this time.
     Shutdown(Us),
 }
@@ -55,6 +62,8 @@ pub struct Region {
     pub quorum: bool,
     /// Its number in global heartbeat.
     pub num: u32,
+    /// The last seq that the node wrote in it; before that what it found in its slot.
+    pub seq: u64,
 }
 
 /// State of the last block, with generation 0, of a region that stopped.
@@ -62,8 +71,6 @@ pub struct Region {
 pub enum LastBlock {
     /// It must still be written.
     Due,
-    /// The last seq that the node wrote in it; before that what it found in its slot.
-    pub seq: u64,
     /// It has been handed to the disk.
     Submitted,
     /// The write has completed.
@@ -118,6 +125,8 @@ pub struct Node {
     pub next_event: u64,
     /// The consumer has not answered the last event yet.
     pub delivering: bool,
+    /// Its second consumer, which holds one region after the other.
+    pub holder: Holder,
     /// It is shutting down in order.
     pub ending: bool,
 }
@@ -151,6 +160,7 @@ impl Node {
             delivered: BTreeSet::new(),
             next_event: 0,
             delivering: false,
+            holder: Holder::default(),
             ending: false,
         }
     }
@@ -168,6 +178,7 @@ impl Node {
         self.live = LiveMap::default();
         self.expected.clear();
         self.delivered.clear();
+        self.holder = Holder::default();
         (self.delivering, self.ending) = (false, false);
     }
 

@@ -69,6 +69,7 @@ impl World {
             patience: None,
         };
         self.input(n, Input::Subscribe(subscribe), Completion::None)?;
+        self.schedule_hold(n);
         let all_at_once = self.nodes[n].rng.chance(50);
         for region in 0..usize::from(regions) {
             self.make(n, region)?;
@@ -121,11 +122,17 @@ impl World {
     /// Removes a region.
     pub fn remove(&mut self, n: usize, region: usize, wait: super::Us) -> Checked {
         let node = &mut self.nodes[n];
-        let state = &mut node.regions[region];
+        let state = &node.regions[region];
         if state.item.is_none() || state.removing || node.ending {
             return Ok(());
         }
-        state.removing = true;
+        // What is held cannot be removed.
+        self.release(n)?;
+        let node = &mut self.nodes[n];
+        if node.engine.is_none() {
+            return Ok(());
+        }
+        node.regions[region].removing = true;
         let request = node.request(Purpose::Rmdir(region, wait));
         let Some(Object::Dir(dir)) = self.find(n, View::Config, HEARTBEAT) else { return Ok(()) };
         let name = format!("R{region}");
