@@ -51,25 +51,32 @@ pub(super) enum When {
 impl Script {
     /// How a script is written, for a user.
     pub const HELP: &str = "\
-SPEC is FAULT[,FAULT...]; each FAULT is one of these, with an optional @WHEN:
+SPEC is FAULT[,FAULT...]; a FAULT is one of these, perhaps @WHEN:
 
-  delay=TIME        requests take TIME longer; delay=read:TIME, delay=write:TIME for one direction
-  eio               requests fail with an I/O error; eio=read, eio=write for one direction
-  hang              requests do not end; hang=read, hang=write for one direction
-  lost              writes succeed and change nothing
-  torn=BYTES        writes succeed, but only their first BYTES reach the disk
-  stale             reads return once more what the read before them returned
+  delay=TIME   requests take TIME longer
+  eio          requests fail with an I/O error
+  hang         requests do not end
+  lost         writes succeed and change nothing
+  torn=BYTES   writes succeed, only their first BYTES reach the disk
+  stale        reads return once more what the one before returned
 
-WHEN counts the requests that the fault can hit, from 1, or the time since the disk was opened:
+delay, eio and hang can be for one direction: delay=read:TIME,
+delay=write:TIME, eio=read, eio=write, hang=read, hang=write.
 
-  7                 the 7th          2s                the first one after 2 seconds
-  7..9              the 7th to 9th   2s..5s            all from 2 to 5 seconds
-  7..               from the 7th on  2s..              all after 2 seconds
+WHEN counts the requests that the fault can hit, from 1, or is the
+time since the disk was opened. Without WHEN, always.
 
-Without WHEN, always. TIME is a number with us, ms, s or m. A fault without a value of its own may have WHEN
-in its place: lost=30 is lost@30.
+  7            the 7th
+  7..9         the 7th to 9th
+  7..          from the 7th on
+  2s           the first one after 2 seconds
+  2s..5s       all from 2 to 5 seconds
+  2s..         all after 2 seconds
 
-Example: delay=3s@10,eio=write@20..25,lost=30,torn=100@31,hang@40,stale@5
+TIME is a number with us, ms, s or m. A fault without a value of its
+own may have WHEN in its place: lost=30 is lost@30.
+
+Example: delay=3s@10,eio=write@20..25,lost=30,torn=100@31,hang@40
 ";
 
     pub(super) fn has_stale_reads(&self) -> bool {

@@ -35,8 +35,8 @@ pub(crate) struct Watch {
 #[derive(Args)]
 #[command(after_help = "\
 Example:
-  uo2cb hold 8F3C0D9A4B7E4C21A6D55E0B9C1F7A32 &
-  rmdir /tmp/o2cb/cluster/c/heartbeat/8F3C0D9A4B7E4C21A6D55E0B9C1F7A32    refused: Device or resource busy
+  uo2cb hold R &
+  rmdir /tmp/o2cb/cluster/c/heartbeat/R    refused: Device or resource busy
   kill %1")]
 pub(crate) struct Hold {
     /// Name of the region: its directory under cluster/NAME/heartbeat/

@@ -41,7 +41,8 @@ Examples:
   uo2cb watch                            every heartbeat event as it is delivered
   uo2cb umount /tmp/o2cb
 
-Exit status: 0 success, 1 failure, 2 wrong use of the command line, 86 a node that had to go at once.";
+Exit status: 0 success, 1 failure, 2 wrong use of the command line, 86 a node
+that ended at once (fenced, or a fault of its own; seen with --foreground).";
 
 #[derive(Subcommand)]
 enum Command {
@@ -186,6 +187,20 @@ mod tests {
     fn errors_without_numbers() {
         assert_eq!(plain("log x: No such file (os error 2), really"), "log x: No such file, really");
         assert_eq!(plain("as it is"), "as it is");
+    }
+
+    /// Wrapped text has no columns any more.
+    #[test]
+    fn tables_in_help_texts_are_not_wrapped() {
+        for command in Cli::command().get_subcommands().chain([&Cli::command()]) {
+            let texts = command.get_arguments().filter_map(|argument| argument.get_long_help());
+            let tables = texts.map(|text| (text, 70)).chain(command.get_after_help().map(|text| (text, 80)));
+            for (text, width) in tables.filter(|(text, _)| text.to_string().contains("\n  ")) {
+                let text = text.to_string();
+                let long = text.lines().find(|line| line.len() > width);
+                assert_eq!(long, None, "{}", command.get_name());
+            }
+        }
     }
 
     #[test]
