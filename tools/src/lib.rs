@@ -37,3 +37,4 @@ pub use daemon::notes::{LogFormat, LogTarget};
 pub use daemon::tree::{Entry, Tree};
 pub use uo2cb_blockio::{Script as Faults, ScriptError as FaultsError};
 pub use uo2cb_core as core;
+pub use uo2cb_core::Refusal;
