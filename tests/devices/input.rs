@@ -45,7 +45,7 @@ pub(crate) fn descriptors() {
     let mut shell = Command::new("sh");
     shell.args(["-c", &format!("echo {number} > dev")]).current_dir(daemon.file(""));
     assert!(!shell.stderr(Stdio::null()).status().unwrap().success());
-    daemon.until_line(&format!("dev \"{number}\\n\": not the number of an open descriptor of the writer"));
+    daemon.until_line(&format!("dev \"{number}\\n\": not the number of an open descriptor"));
     drop(high);
     let (result, took) = daemon.start_with(number);
     assert_eq!(result, Err(libc::EINVAL), "closed");

@@ -8,7 +8,7 @@ mod regressions;
 use uo2cb_tests::sim::faults::Plan;
 use uo2cb_tests::sim::invariants::Violation;
 use uo2cb_tests::sim::world::Figures;
-use uo2cb_tests::sim::{MS, SEC, shrink, world};
+use uo2cb_tests::sim::{MS, SEC, Us, shrink, world};
 
 fn number(variable: &str, otherwise: u64) -> u64 {
     std::env::var(variable).ok().and_then(|value| value.parse().ok()).unwrap_or(otherwise)
@@ -30,12 +30,10 @@ fn report(plan: Plan, violation: &Violation) -> String {
     )
 }
 
-#[test]
-fn seeds() {
-    let (first, count) = (number("UO2CB_SIM_FIRST", 0), number("UO2CB_SIM_SEEDS", 1000));
-    let (began, mut all, mut time) = (std::time::Instant::now(), Figures::default(), 0);
-    let mut failed: Vec<(u64, Violation)> = Vec::new();
-    for seed in first..first + count {
+/// Runs seeds: the sum of their figures, virtual time, and the violations.
+fn run_all(seeds: impl Iterator<Item = u64>) -> (Figures, Us, Vec<(u64, Violation)>) {
+    let (mut all, mut time, mut failed) = (Figures::default(), 0, Vec::new());
+    for seed in seeds {
         let plan = Plan::from_seed(seed);
         match world::run(&plan) {
             Ok(figures) => all.add(&figures),
@@ -43,6 +41,27 @@ fn seeds() {
         }
         time += plan.length;
     }
+    (all, time, failed)
+}
+
+#[test]
+fn seeds() {
+    let (first, count) = (number("UO2CB_SIM_FIRST", 0), number("UO2CB_SIM_SEEDS", 1000));
+    let began = std::time::Instant::now();
+    let (mut all, mut time, mut failed) = (Figures::default(), 0, Vec::<(u64, Violation)>::new());
+    let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get() as u64);
+    std::thread::scope(|scope| {
+        let part = |from| (from..first + count).step_by(threads as usize);
+        let parts: Vec<_> =
+            (first..first + threads).map(|from| scope.spawn(move || run_all(part(from)))).collect();
+        for part in parts {
+            let (figures, virtual_time, violations) = part.join().expect("a panic of a seed");
+            all.add(&figures);
+            time += virtual_time;
+            failed.extend(violations);
+        }
+    });
+    failed.sort_by_key(|(seed, _)| *seed);
     println!("{count} seeds, {} virtual hours, {:?}: {all:?}", time / SEC / 3600, began.elapsed());
     let Some((seed, violation)) = failed.first() else { return };
     let lines: Vec<_> = failed
