@@ -42,7 +42,8 @@ fn place(dump: &Value) -> Place {
 fn rows(device: &Device) -> (Vec<Row>, Vec<Row>) {
     let mut found = None;
     until("a moment without a beat", || {
-        let (before, theirs, after) = (json(device, &[]), debugfs(device, "hb"), json(device, &[]));
+        let (before, theirs, after) =
+            (json(device, &["--once"]), debugfs(device, "hb"), json(device, &["--once"]));
         let same = |dump: &Value| dump["slots"].as_array().unwrap().iter().map(ours).collect::<Vec<_>>();
         found = (same(&before) == same(&after))
             .then(|| (same(&before), theirs.lines().filter_map(row).collect()));

@@ -74,9 +74,8 @@ pub(crate) fn run(
     let killed = ours.kill()?;
     let seen = peer.until(our_num, false, told)?;
     setup.figures.between("ours is killed, declared dead by the kernel after", killed, seen, dead.clone());
-    // Seconds are whole there: it may take one more.
     let read = Instant::now() + WAIT_LIMIT;
-    while word(&setup.slot(our_num)?, "state") != "silent" {
+    while setup.state(our_num)? != "silent" {
         if Instant::now() > read {
             return Err("our slot does not become silent".to_owned().into());
         }
@@ -144,7 +143,7 @@ fn steady(setup: &mut Setup, ours: &mut Ours, peer: &mut Peer) -> Result<(), Err
         setup.both_list_both(ours, peer)?;
         for (node, generation) in (0..).zip(&generations) {
             let slot = setup.slot(node)?;
-            setup.figures.equal(&format!("slot {node}"), &word(&slot, "state"), "alive");
+            setup.figures.equal(&format!("slot {node}"), &setup.state(node)?, "alive");
             setup.figures.equal(&format!("generation of {node}"), &word(&slot, "generation"), generation);
         }
     }

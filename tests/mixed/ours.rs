@@ -160,8 +160,8 @@ pub(crate) fn format(uo2cb: &Path, image: &Path) -> Result<(), Error> {
 }
 
 /// The slots of an image as `uo2cb dump` tells them.
-pub(crate) fn dump(uo2cb: &Path, image: &Path) -> Result<Vec<Value>, Error> {
-    let output = Command::new(uo2cb).args(["dump", "--json"]).arg(image).output()?;
+pub(crate) fn dump(uo2cb: &Path, image: &Path, options: &[&str]) -> Result<Vec<Value>, Error> {
+    let output = Command::new(uo2cb).args(["dump", "--json"]).args(options).arg(image).output()?;
     let dump: Value = serde_json::from_slice(&output.stdout)
         .map_err(|error| format!("dump: {error}: {}", String::from_utf8_lossy(&output.stderr)))?;
     Ok(dump["slots"].as_array().cloned().unwrap_or_default())

@@ -64,7 +64,17 @@ impl Setup {
 
     /// A slot as `uo2cb dump` decodes it.
     pub(crate) fn slot(&self, node: u8) -> Result<Value, Error> {
-        let slot = ours::dump(&self.uo2cb, &self.image)?.into_iter().find(|slot| slot["slot"] == node);
+        self.slot_by(node, &["--once"])
+    }
+
+    /// `alive`, `silent` and the like, as `uo2cb dump` finds it by looking twice.
+    pub(crate) fn state(&self, node: u8) -> Result<String, Error> {
+        Ok(word(&self.slot_by(node, &[])?, "state"))
+    }
+
+    fn slot_by(&self, node: u8, options: &[&str]) -> Result<Value, Error> {
+        let mut slots = ours::dump(&self.uo2cb, &self.image, options)?.into_iter();
+        let slot = slots.find(|slot| slot["slot"] == node);
         Ok(slot.ok_or_else(|| format!("slot {node} was never written"))?)
     }
 

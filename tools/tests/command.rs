@@ -9,7 +9,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
 use common::{World, can_mount, ended, kill, not_run, text, until};
-use uo2cb::core::heartbeat::disk::Block;
 use uo2cb::mountpoint;
 
 #[test]
@@ -334,40 +333,4 @@ fn an_ordinary_user_is_told_what_is_missing() {
         let (code, err) = as_nobody("/usr/bin:/bin", &["mount", "config", "--allow-other"]);
         assert!(allowed || code == Some(1) && err.contains("user_allow_other"), "{err}");
     }
-}
-
-/// Neither made by `format` nor by mkfs.ocfs2, or that in pieces: one line each, and nothing that looks like slots.
-#[test]
-fn dump_says_what_is_no_disk_of_ours() {
-    let world = World::new();
-    let file = |name: &str, bytes: &[u8]| fs::write(world.folder.path().join(name), bytes).unwrap();
-    world.ok(&["format", "made", "--slots", "3"]);
-    assert_eq!(world.ok(&["dump", "made"]), "no slot was ever written\n");
-    world.fails(&["dump", "made", "--start-block", "4"], 1, "made: ends before the first slot");
-    // The size of slots shows by what is written in them.
-    for size in [512, 1024, 2048, 4096] {
-        let block = Block { seq: 1, node: 3, generation: 7, dead_ms: 62_000 };
-        let mut bytes = vec![0; size * 9];
-        block.encode(&mut bytes[size * 4..size * 5]);
-        file("sized", &bytes);
-        let told = world.ok(&["dump", "sized", "--json"]);
-        assert!(told.contains(&format!("\"block_bytes\":{size}")), "{told}");
-        assert!(told.contains("\"slot\":3") && told.contains("\"node\":3"), "{told}");
-    }
-    world.fails(&["dump", "made", "--start-block", "18446744073709551615"], 2, "beyond every device");
-    world.fails(&["dump", "."], 1, "Is a directory");
-    file("short", &[0; 511]);
-    let noise: Vec<u8> =
-        (0..1u32 << 20).map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-    file("noise", &noise);
-    for name in ["short", "noise", "/dev/null"] {
-        world.fails(&["dump", name], 1, "no volume of ocfs2, nor made by `uo2cb format`");
-    }
-    let mut volume = noise;
-    volume[8192..8200].copy_from_slice(b"OCFSV2\0\0");
-    volume[8192 + 0xf8..][..8].copy_from_slice(&[12, 0, 0, 0, 12, 0, 0, 0]);
-    file("volume", &volume);
-    world.fails(&["dump", "volume"], 1, "volume: broken ocfs2 volume: system directory, block ");
-    // Whoever says where it is need not have a whole volume.
-    assert!(world.ok(&["dump", "volume", "--start-block", "3", "--blocks", "2"]).contains("bad checksum"));
 }

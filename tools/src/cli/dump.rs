@@ -2,26 +2,29 @@
 
 mod device;
 mod ocfs2;
+mod slots;
 
 use std::fmt::Write as _;
 use std::io;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use clap::{Args, ValueHint};
 use serde_json::{Value, json};
-use uo2cb::core::heartbeat::disk::{Block, Found};
+use uo2cb::core::heartbeat::disk::{Block, Found, PERIOD, SEQ_LIMIT};
 use uo2cb::utc;
 
 use super::{Fail, say};
 use device::Device;
 use ocfs2::{Area, AreaError, heartbeat_area};
+use slots::{Look, Row, State};
 
 /// Decode the slots of a region on a disk
 ///
-/// Only reads; a node may beat meanwhile, here or elsewhere. Slots that were never written are left out. On a
-/// volume of ocfs2 (or its image) the heartbeat area is found; the first line says what its region wants in
+/// Only reads; a node may beat meanwhile, here or elsewhere. Slots that were never written are left out. It looks
+/// twice, 2.5 seconds apart: alive is who has written in between, whatever the clocks of the nodes say; how far such a
+/// node's clock is off from this machine's is shown beside it. On a volume of ocfs2 (or its image) the heartbeat area is found; the first line says what its region wants in
 /// block_bytes, start_block and blocks, and the name by which ocfs2's own tools would call it.
 #[derive(Args)]
 pub(crate) struct Dump {
@@ -37,6 +40,9 @@ pub(crate) struct Dump {
     /// How many slots to look at [default: as many as there are, at most 255]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=255))]
     blocks: Option<u32>,
+    /// Look only once, without waiting: that does not tell who is alive from who is silent
+    #[arg(long, visible_alias = "no-wait")]
+    once: bool,
     /// As one line of JSON
     #[arg(long)]
     json: bool,
@@ -51,60 +57,43 @@ struct Place {
     volume: Option<Area>,
 }
 
-/// What a slot tells.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum State {
-    /// Written within its own time until death.
-    Alive,
-    /// Not written for longer than that.
-    Silent,
-    /// Stopped cleanly.
-    Left,
-    /// Its checksum is wrong.
-    Bad,
-}
-
-impl State {
-    fn of(found: &Found, age: i64) -> Self {
-        match found.block {
-            _ if !found.good => Self::Bad,
-            Block { generation: 0, .. } => Self::Left,
-            Block { dead_ms, .. } if age * 1000 <= i64::from(dead_ms) => Self::Alive,
-            _ => Self::Silent,
-        }
-    }
-
-    fn word(self) -> &'static str {
-        match self {
-            Self::Alive => "alive",
-            Self::Silent => "silent",
-            Self::Left => "left",
-            Self::Bad => "bad checksum",
-        }
-    }
-}
+/// From one look to the next: a bit more than a period between two beats, as a busy node is late.
+const APART: Duration = PERIOD.saturating_add(Duration::from_millis(500));
 
 impl Dump {
     pub(crate) fn run(self) -> Result<(), Fail> {
-        let failed = |error| Fail::new(format!("{}: {error}", self.device.display()));
-        let device = Device::open(&self.device).map_err(failed)?;
+        let device = Device::open(&self.device).map_err(|error| self.fail(error))?;
         let place = self.place(&device)?;
+        let (start, clock) = (Instant::now(), SystemTime::now());
+        // A clock that is set meanwhile would spoil the comparison.
+        let now = || clock.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default() + start.elapsed();
+        let mut last = self.look(&device, &place, now())?;
+        let mut first = None;
+        // Nobody can be alive where all have left.
+        let may_live = |(_, found): &(usize, Found)| found.good && found.block.generation != 0;
+        if !self.once && last.slots.iter().any(may_live) {
+            std::thread::sleep(APART);
+            let again = self.look(&device, &place, now())?;
+            first = Some(std::mem::replace(&mut last, again));
+        }
+        let rows = Row::all(first.as_ref(), &last);
+        let looks = if first.is_some() { 2 } else { 1 };
+        say(&if self.json { json(&place, &rows, looks) } else { lines(&place, &rows, looks) });
+        Ok(())
+    }
+
+    fn look(&self, device: &Device, place: &Place, at: Duration) -> Result<Look, Fail> {
         let mut bytes = vec![0; place.blocks as usize * place.block_bytes as usize];
         let offset = place.start_block.checked_mul(place.block_bytes.into());
         let offset = offset.filter(|offset| i64::try_from(*offset).is_ok());
         let offset = offset.ok_or_else(|| Fail::usage("--start-block is beyond every device"))?;
-        let count = device.read(offset, &mut bytes).map_err(failed)?;
+        let count = device.read(offset, &mut bytes).map_err(|error| self.fail(error))?;
         if count < place.block_bytes as usize {
             return Err(self.fail("ends before the first slot"));
         }
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let slots = bytes[..count].chunks_exact(place.block_bytes as usize).enumerate();
-        let written: Vec<_> = slots
-            .filter(|(_, slot)| slot.iter().any(|byte| *byte != 0))
-            .map(|(num, slot)| (num, Block::decode(slot)))
-            .collect();
-        say(&if self.json { json(&place, &written, now) } else { lines(&place, &written, now) });
-        Ok(())
+        let written = slots.filter(|(_, slot)| slot.iter().any(|byte| *byte != 0));
+        Ok(Look { at, slots: written.map(|(num, slot)| (num, Block::decode(slot))).collect() })
     }
 
     fn fail(&self, what: impl std::fmt::Display) -> Fail {
@@ -170,13 +159,12 @@ impl Dump {
     }
 }
 
-fn json(place: &Place, slots: &[(usize, Found)], now: Duration) -> String {
-    let slots: Vec<Value> = slots
+fn json(place: &Place, rows: &[Row], looks: u32) -> String {
+    let slots: Vec<Value> = rows
         .iter()
-        .map(|(num, found)| {
-            let age = age(found, now);
+        .map(|Row { num, found, state, clock, age }| {
             json!({
-                "slot": num, "state": State::of(found, age).word(), "node": found.block.node,
+                "slot": num, "state": state.word(), "clock": clock, "node": found.block.node,
                 "seq": found.block.seq, "age": age, "dead_ms": found.block.dead_ms,
                 "generation": format!("{:#018x}", found.block.generation),
                 "cksum": format!("{:#010x}", found.cksum), "good": found.good,
@@ -189,7 +177,7 @@ fn json(place: &Place, slots: &[(usize, Found)], now: Duration) -> String {
     );
     let dump = json!({
         "start_block": start_block, "block_bytes": block_bytes, "blocks": blocks, "ocfs2": ocfs2,
-        "slots": slots,
+        "looks": looks, "apart_ms": if looks > 1 { APART.as_millis() as u64 } else { 0 }, "slots": slots,
     });
     format!("{dump}\n")
 }
@@ -199,12 +187,17 @@ fn name(area: &Area) -> String {
     area.uuid.iter().map(|byte| format!("{byte:02X}")).collect()
 }
 
-/// Seconds since a slot was written; negative when its writer's clock is ahead.
-fn age(found: &Found, now: Duration) -> i64 {
-    i64::try_from(i128::from(now.as_secs()) - i128::from(found.block.seq)).unwrap_or(i64::MAX / 1000)
+/// How a clock differs from ours, in words.
+fn clock_words(clock: Option<i64>) -> String {
+    match clock {
+        None => "-".into(),
+        Some(0) => "right".into(),
+        Some(off) if off > 0 => format!("{off} s ahead"),
+        Some(off) => format!("{} s behind", off.unsigned_abs()),
+    }
 }
 
-fn lines(place: &Place, slots: &[(usize, Found)], now: Duration) -> String {
+fn lines(place: &Place, rows: &[Row], looks: u32) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
     if let Place { start_block, block_bytes, blocks, volume: Some(area) } = place {
@@ -214,22 +207,27 @@ fn lines(place: &Place, slots: &[(usize, Found)], now: Duration) -> String {
             name(area)
         );
     }
-    if slots.is_empty() {
+    if rows.is_empty() {
         return out + "no slot was ever written\n";
     }
-    out += "slot  state         age      written                   generation          dead after\n";
-    for (num, found) in slots {
-        let age = age(found, now);
+    let apart = APART.as_secs_f64();
+    if looks > 1 {
+        let _ = writeln!(out, "looked twice, {apart} s apart: alive is who has written in between");
+    } else if rows.iter().any(|row| row.state == State::Written) {
+        let _ = writeln!(out, "looked once: who has written may be alive or silent");
+    }
+    out += "slot  state         clock            written, by that clock    generation          dead after\n";
+    for Row { num, found, state, clock, .. } in rows {
         let block = &found.block;
-        // A time that no clock has, in a slot with a wrong checksum.
-        let time = if block.seq < 1 << 36 { utc(Duration::from_secs(block.seq)) } else { "-".into() };
+        // A time that no clock has, as in a slot with a wrong checksum.
+        let time = if block.seq < SEQ_LIMIT { utc(Duration::from_secs(block.seq)) } else { "-".into() };
         let other =
             if usize::from(block.node) == *num { String::new() } else { format!(", node {}", block.node) };
         let _ = writeln!(
             out,
-            "{num:<5} {:<13} {:<8} {time:<25} {:#018x}  {} s{other}",
-            State::of(found, age).word(),
-            format!("{age} s"),
+            "{num:<5} {:<13} {:<16} {time:<25} {:#018x}  {} s{other}",
+            state.word(),
+            clock_words(*clock),
             block.generation,
             block.dead_ms / 1000,
         );
@@ -241,27 +239,29 @@ fn lines(place: &Place, slots: &[(usize, Found)], now: Duration) -> String {
 mod tests {
     use super::*;
 
+    const PLACE: Place = Place { start_block: 1, block_bytes: 512, blocks: 255, volume: None };
+
+    fn look(secs: f64, seq: u64, good: bool) -> Look {
+        let block = Block { seq, node: 3, generation: 7, dead_ms: 8000 };
+        Look { at: Duration::from_secs_f64(secs), slots: vec![(3, Found { block, cksum: 0, good })] }
+    }
+
     #[test]
-    fn what_slots_tell() {
-        let found = |seq, generation, good| Found {
-            block: Block { seq, node: 3, generation, dead_ms: 8000 },
-            cksum: 0,
-            good,
-        };
-        let now = Duration::from_secs(1000);
-        for (slot, state) in [
-            (found(999, 7, true), State::Alive),
-            (found(1001, 7, true), State::Alive),
-            (found(992, 7, true), State::Alive),
-            (found(991, 7, true), State::Silent),
-            (found(999, 0, true), State::Left),
-            (found(u64::MAX, 7, false), State::Bad),
-        ] {
-            assert_eq!(State::of(&slot, age(&slot, now)), state, "{slot:?}");
-        }
-        let place = Place { start_block: 1, block_bytes: 512, blocks: 255, volume: None };
-        let text = lines(&place, &[(3, found(999, 7, true)), (4, found(u64::MAX, 7, false))], now);
-        assert!(text.contains("3     alive         1 s"), "{text}");
-        assert!(text.contains(", node 3"), "{text}");
+    fn what_is_printed_says_how_it_was_found() {
+        let (first, last) = (look(1000.0, 4_600, true), look(1002.5, 4_602, true));
+        let text = lines(&PLACE, &Row::all(Some(&first), &last), 2);
+        assert!(text.starts_with("looked twice, 2.5 s apart: alive is"), "{text}");
+        assert!(text.contains("3     alive         3601 s ahead "), "{text}");
+        let told: Value = serde_json::from_str(&json(&PLACE, &Row::all(Some(&first), &last), 2)).unwrap();
+        assert_eq!((told["looks"].as_u64(), told["apart_ms"].as_u64()), (Some(2), Some(2500)));
+        assert_eq!(told["slots"][0]["clock"], 3601);
+
+        let mut other = look(1000.0, u64::MAX, false);
+        other.slots.push((4, look(0.0, 1, true).slots[0].1));
+        let text = lines(&PLACE, &Row::all(None, &other), 1);
+        assert!(text.starts_with("looked once: who has written may be alive or silent"), "{text}");
+        assert!(text.contains("4     written       -   ") && text.contains(", node 3"), "{text}");
+        let told: Value = serde_json::from_str(&json(&PLACE, &Row::all(None, &other), 1)).unwrap();
+        assert_eq!((told["looks"].as_u64(), &told["slots"][1]["clock"]), (Some(1), &Value::Null));
     }
 }
