@@ -15,6 +15,8 @@
 mod calls;
 #[path = "support/client.rs"]
 mod client;
+#[path = "support/listing.rs"]
+mod listing;
 #[path = "support/nothing.rs"]
 mod nothing;
 #[path = "support/servers.rs"]

@@ -3,7 +3,9 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, RawDir};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+
+use crate::listing;
 
 /// One of them.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -74,15 +76,7 @@ impl Place {
                 rustix::io::write(file.as_fd(), b"30000\n").map(drop)
             }
             Calls::Stat => rustix::fs::statat(CWD, &self.attribute, AtFlags::empty()).map(drop),
-            Calls::List => {
-                let directory = open(&self.cluster, OFlags::RDONLY | OFlags::DIRECTORY)?;
-                let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
-                let mut entries = RawDir::new(directory, &mut buffer);
-                while let Some(entry) = entries.next() {
-                    entry?;
-                }
-                Ok(())
-            }
+            Calls::List => listing::count(&*self.cluster).map(drop),
         }
     }
 }
