@@ -96,7 +96,7 @@ pub(crate) fn detail(
         }
         Refusal::AddressTaken => {
             let address = parse_address(value).ok()?;
-            Some(cluster?.nodes().find(|node| node.address == Some(address))?.name.to_string())
+            Some(cluster?.node_by_address(address)?.name.to_string())
         }
         Refusal::NumberSet => Some(node?.num?.to_string()),
         Refusal::AddressSet => Some(node?.address?.to_string()),

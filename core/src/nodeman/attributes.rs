@@ -128,10 +128,11 @@ impl NodeManager {
             }
             NodeFile::Address => {
                 let address = parse_address(data)?;
-                if cluster.nodes().any(|node| node.address == Some(address)) {
+                if cluster.node_by_address(address).is_some() {
                     return Err(Refusal::AddressTaken);
                 }
                 set_once(&mut node_mut(cluster, item)?.address, address, Refusal::AddressSet)?;
+                cluster.by_address.insert(address, item);
             }
             NodeFile::Local => return store_local(cluster, request, item, data, effects),
         }
@@ -170,6 +171,7 @@ fn store_num(cluster: &mut Cluster, item: ItemId, data: &[u8]) -> Result<(), Ref
     }
     set_once(&mut node_mut(cluster, item)?.num, num, Refusal::NumberSet)?;
     cluster.numbers.insert(num);
+    cluster.by_num.insert(num, item);
     Ok(())
 }
 

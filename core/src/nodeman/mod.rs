@@ -72,6 +72,8 @@ pub struct Cluster {
     nodes: BTreeMap<ItemId, Node>,
     /// The numbers of `nodes`, kept as a set because every beat of every region reads it.
     numbers: NodeSet,
+    by_num: BTreeMap<NodeNum, ItemId>,
+    by_address: BTreeMap<Address, ItemId>,
     local: Option<ItemId>,
     /// The node whose store to `local` waits for its address to be bound, and that store's request: results of older
     /// ones are ignored.
@@ -89,6 +91,8 @@ impl Cluster {
             fence_method: FenceMethod::default(),
             nodes: BTreeMap::new(),
             numbers: NodeSet::EMPTY,
+            by_num: BTreeMap::new(),
+            by_address: BTreeMap::new(),
             local: None,
             starting: None,
         }
@@ -99,6 +103,16 @@ impl Cluster {
         self.nodes.values()
     }
 
+    /// The node with this number.
+    pub fn node_by_num(&self, num: NodeNum) -> Option<&Node> {
+        self.nodes.get(self.by_num.get(&num)?)
+    }
+
+    /// The node with this address.
+    pub fn node_by_address(&self, address: Address) -> Option<&Node> {
+        self.nodes.get(self.by_address.get(&address)?)
+    }
+
     /// The numbers that are taken.
     pub fn numbers(&self) -> &NodeSet {
         &self.numbers
@@ -107,6 +121,17 @@ impl Cluster {
     /// The local node.
     pub fn local(&self) -> Option<&Node> {
         self.nodes.get(&self.local?)
+    }
+
+    fn forget(&mut self, item: ItemId) {
+        let Some(node) = self.nodes.remove(&item) else { return };
+        if let Some(num) = node.num {
+            self.numbers.remove(num);
+            self.by_num.remove(&num);
+        }
+        if let Some(address) = node.address {
+            self.by_address.remove(&address);
+        }
     }
 
     /// The node that becomes the local one when its address has been bound.
@@ -136,7 +161,7 @@ impl NodeManager {
 
     /// The node with this number.
     pub fn node_by_num(&self, num: NodeNum) -> Option<&Node> {
-        self.cluster.as_ref()?.nodes().find(|node| node.num == Some(num))
+        self.cluster.as_ref()?.node_by_num(num)
     }
 
     /// Name of the node with this number, if it is configured.
@@ -172,9 +197,7 @@ impl NodeManager {
             self.cluster = None;
             local
         } else {
-            if let Some(num) = cluster.nodes.remove(&item).and_then(|node| node.num) {
-                cluster.numbers.remove(num);
-            }
+            cluster.forget(item);
             cluster.starting.take_if(|(starting, _)| *starting == item);
             cluster.local.take_if(|local| *local == item)
         };

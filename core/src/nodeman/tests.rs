@@ -171,6 +171,12 @@ fn an_address_is_unique_and_set_once_and_uniqueness_comes_first() {
     assert_eq!(bench.write(file, "10.0.0.2\n"), Err(Refusal::AddressSet));
     assert_eq!(bench.write(file, "10.0.0.256"), Err(Refusal::OctetRange));
     assert_eq!(bench.write(file, "10.0.0"), Err(Refusal::BadAddress));
+    // A refused one is not taken; one whose node has gone is free again.
+    bench.mkdir("cluster/c/node/n2").unwrap();
+    assert_eq!(bench.write("cluster/c/node/n2/ipv4_address", "10.0.0.2\n"), Ok(9));
+    bench.rmdir("cluster/c/node/n2").unwrap();
+    bench.mkdir("cluster/c/node/n3").unwrap();
+    assert_eq!(bench.write("cluster/c/node/n3/ipv4_address", "10.0.0.2\n"), Ok(9));
 }
 
 #[test]
