@@ -82,9 +82,9 @@ pub(crate) fn detail(
         Refusal::Depended => dependents(item, machines, consumers),
         Refusal::LinkedTo => Some(path(items, items.links_to(item)?)),
         Refusal::NotEmpty => {
-            let entries: Vec<_> = items.own_entries(item);
-            let first = items.name(*entries.first()?)?;
-            Some(match entries.len() {
+            let (first, count) = items.own_entries(item)?;
+            let first = items.name(first)?;
+            Some(match count {
                 1 => first.to_string(),
                 count => format!("{first} and {} more", count - 1),
             })

@@ -159,7 +159,7 @@ impl Engine {
                     }
                 }
                 self.carry(now, Some(request));
-                self.answer(events, request, result.map(Reply::Tree));
+                self.answer(now, events, request, result.map(Reply::Tree));
             }
             (Outcome::Storing(item), Op::Store { attribute, data, .. }) => {
                 let data = data[..data.len().min(Tree::STORE_MAX)].to_vec();
@@ -337,14 +337,19 @@ impl Engine {
         self.carry(now, removal);
         self.reply(request, result.map(|()| Reply::Tree(Answer::Stored(length))));
         if let Some(removal) = removal {
-            self.answer(events, removal, Ok(Reply::Tree(Answer::Done)));
+            self.answer(now, events, removal, Ok(Reply::Tree(Answer::Done)));
         }
     }
 
     /// Answers a call; if events were queued since `events`, only behind them.
-    fn answer(&mut self, events: u64, request: RequestId, result: Result<Reply, Refusal>) {
+    fn answer(&mut self, now: Now, events: u64, request: RequestId, result: Result<Reply, Refusal>) {
         let queued = self.consumers.delivery.next_number();
-        if queued > events || self.pending.is_stopping(request) {
+        if queued > events {
+            // Where nobody has to be told, nobody waits.
+            self.deliver(now);
+        }
+        let told = queued == events || self.consumers.delivery.delivered() >= queued;
+        if !told || self.pending.is_stopping(request) {
             self.pending.add_answer(request, queued, result);
         } else {
             self.reply(request, result);
@@ -373,6 +378,17 @@ impl Engine {
     /// Carries what is left, lets events run as far as they can, and answers those who waited for that.
     fn finish(&mut self, now: Now) {
         self.carry(now, None);
+        self.deliver(now);
+        let (told, actions) = (self.consumers.delivery.delivered(), &mut self.actions);
+        self.pending.take_told(told, |request, result| actions.push_back(Action::Reply { request, result }));
+        if self.life == Life::Stopping && !self.machines.heartbeat.stopping() {
+            self.life = Life::Ended;
+            self.actions.push_back(Action::Stopped);
+        }
+    }
+
+    /// Lets events run as far as they can.
+    fn deliver(&mut self, now: Now) {
         while let Some(step) = self.consumers.delivery.step(now.mono) {
             match step {
                 Step::Deliver(consumer, event) => self.actions.push_back(Action::Deliver { consumer, event }),
@@ -382,12 +398,6 @@ impl Engine {
                     self.actions.push_back(Action::Expelled { consumer });
                 }
             }
-        }
-        let (told, actions) = (self.consumers.delivery.delivered(), &mut self.actions);
-        self.pending.take_told(told, |request, result| actions.push_back(Action::Reply { request, result }));
-        if self.life == Life::Stopping && !self.machines.heartbeat.stopping() {
-            self.life = Life::Ended;
-            self.actions.push_back(Action::Stopped);
         }
     }
 

@@ -45,7 +45,7 @@ impl Tree {
 
     /// Checks the item and its default groups, newest first (`configfs_detach_prep`).
     fn may_detach(&self, item: ItemId) -> Result<(), Refusal> {
-        if self.items.dir(item)?.linked_by > 0 {
+        if !self.items.dir(item)?.linked_by.is_empty() {
             return Err(Refusal::LinkedTo);
         }
         self.items.children(item).try_for_each(|child| match self.items.entries.get(&child) {

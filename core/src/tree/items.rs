@@ -29,7 +29,7 @@ pub(super) struct Dir {
     pub(super) attribute_meta: BTreeMap<u8, Meta>,
     pub(super) dependents: u32,
     /// Links that point here.
-    pub(super) linked_by: u32,
+    pub(super) linked_by: BTreeSet<ItemId>,
     /// Stores of its attributes, and of its default groups', that still go on.
     pub(super) stores: u32,
     /// Being removed: an rmdir waits for those.
@@ -65,7 +65,8 @@ pub struct Items {
 #[derive(Debug)]
 struct Removed {
     id: ItemId,
-    path: Vec<u8>,
+    parent: ItemId,
+    name: Name,
     /// None: a link.
     kind: Option<&'static Kind>,
 }
@@ -127,11 +128,10 @@ impl Items {
     /// The path of any object, for the log; of a removed one the path that it had.
     pub fn object_path(&self, object: Object) -> Vec<u8> {
         let (Object::Dir(id) | Object::Link(id) | Object::Attribute(id, _)) = object;
-        let removed = || self.removed.iter().find(|removed| removed.id == id);
         let (mut path, kind) = match self.entries.get(&id) {
             Some(Entry::Dir(dir)) => (self.path(id), Some(dir.kind)),
             Some(Entry::Link(_)) => (self.path(id), None),
-            None => removed().map_or((b"(removed)".into(), None), |gone| (gone.path.clone(), gone.kind)),
+            None => self.removed_path(id),
         };
         if let Object::Attribute(_, number) = object {
             let attribute = kind.and_then(|kind| kind.attributes.get(usize::from(number)));
@@ -141,34 +141,69 @@ impl Items {
         path
     }
 
-    /// Remembers path and kind of an entry that is about to be removed.
-    pub(super) fn remember(&mut self, id: ItemId) {
-        self.removed.truncate(REMEMBERED - 1);
-        self.removed.push_front(Removed { id, path: self.path(id), kind: self.kind(id) });
-    }
-
-    /// The first link that prevents an item's removal: to the item, or to one of its default groups.
-    pub(crate) fn links_to(&self, item: ItemId) -> Option<ItemId> {
-        let links = |entry: &Entry| match entry {
-            Entry::Link(link) => self.fragment(link.target) == item,
-            Entry::Dir(_) => false,
+    /// Path and kind that a removed entry had. An entry never moves, so the path is that of its parent, which was
+    /// removed later, or not at all.
+    fn removed_path(&self, id: ItemId) -> (Vec<u8>, Option<&'static Kind>) {
+        let Some(removed) = self.removed.iter().find(|removed| removed.id == id) else {
+            return (b"(removed)".into(), None);
         };
-        self.entries.iter().find_map(|(id, entry)| links(entry).then_some(*id))
+        let mut path = self.object_path(Object::Dir(removed.parent));
+        if !path.is_empty() {
+            path.push(b'/');
+        }
+        path.extend_from_slice(removed.name.as_bytes());
+        (path, removed.kind)
     }
 
-    /// The entries that prevent an item's removal: those made in it or in its default groups.
-    pub(crate) fn own_entries(&self, item: ItemId) -> Vec<ItemId> {
-        let mut found = Vec::new();
-        let mut groups = Vec::from([item]);
-        while let Some(group) = groups.pop() {
-            for child in self.children(group) {
-                match self.entries.get(&child) {
-                    Some(Entry::Dir(Dir { default: true, .. })) => groups.push(child),
-                    _ => found.push(child),
-                }
+    /// Removes an entry, whose name and kind are remembered.
+    pub(super) fn remove(&mut self, id: ItemId) -> Option<Entry> {
+        let entry = self.entries.remove(&id)?;
+        let (parent, name, kind) = match &entry {
+            Entry::Dir(dir) => (dir.parent, dir.name.clone(), Some(dir.kind)),
+            Entry::Link(link) => (Some(link.parent), Some(link.name.clone()), None),
+        };
+        if let (Some(parent), Some(name)) = (parent, name) {
+            self.removed.truncate(REMEMBERED - 1);
+            self.removed.push_front(Removed { id, parent, name, kind });
+        }
+        Some(entry)
+    }
+
+    /// The oldest link that prevents an item's removal: to the item, or to one of its default groups.
+    pub(crate) fn links_to(&self, item: ItemId) -> Option<ItemId> {
+        let links = |group| self.dir(group).ok()?.linked_by.first().copied();
+        self.groups(item).into_iter().filter_map(links).min()
+    }
+
+    /// The entries that prevent an item's removal, made in it or in its default groups: one of them, and how many.
+    pub(crate) fn own_entries(&self, item: ItemId) -> Option<(ItemId, usize)> {
+        let (mut newest, mut count) = (None, 0);
+        for group in self.groups(item) {
+            let Ok(dir) = self.dir(group) else { continue };
+            let own = dir.by_age.len() - self.default_groups(group).count();
+            if own > 0 {
+                newest = newest.or(dir.by_age.last().copied());
+                count += own;
             }
         }
-        found
+        Some((newest?, count))
+    }
+
+    /// An item with its default groups, and theirs.
+    fn groups(&self, item: ItemId) -> Vec<ItemId> {
+        let mut groups = Vec::from([item]);
+        let mut next = 0;
+        while let Some(group) = groups.get(next).copied() {
+            groups.extend(self.default_groups(group));
+            next += 1;
+        }
+        groups
+    }
+
+    /// They are made with their directory, before anything else in it.
+    fn default_groups(&self, dir: ItemId) -> impl Iterator<Item = ItemId> + '_ {
+        let children = self.dir(dir).ok().into_iter().flat_map(|dir| dir.by_age.iter().copied());
+        children.take_while(|child| self.dir(*child).is_ok_and(|dir| dir.default))
     }
 
     /// Text of a symbolic link: up to the root, then down to the target (`configfs_get_target_path`).

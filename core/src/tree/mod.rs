@@ -179,7 +179,7 @@ impl Tree {
             meta: Meta::new(0o755, self.owner, now.unix.into()),
             attribute_meta: BTreeMap::new(),
             dependents: 0,
-            linked_by: 0,
+            linked_by: BTreeSet::new(),
             stores: 0,
             dropping: false,
         }
@@ -203,8 +203,9 @@ impl Tree {
 
     fn insert_link(&mut self, parent: ItemId, name: Name, target: ItemId, now: Now) -> ItemId {
         let meta = Meta::new(0o777, self.owner, now.unix.into());
+        let id = self.next_id();
         if let Ok(dir) = self.items.dir_mut(target) {
-            dir.linked_by += 1;
+            dir.linked_by.insert(id);
         }
         self.insert(parent, name.clone(), Entry::Link(Link { name, parent, target, meta }), now)
     }
@@ -242,14 +243,13 @@ impl Tree {
 
     fn forget(&mut self, id: ItemId, gone: &mut Vec<ItemId>) {
         gone.push(id);
-        self.items.remember(id);
-        // Before its own entry: the paths that are remembered of its children lead through it.
+        // Before its own entry: who is remembered last is forgotten last, and paths lead through it.
         for child in self.items.children(id).collect::<Vec<_>>() {
             self.forget(child, gone);
         }
-        if let Some(Entry::Link(link)) = self.items.entries.remove(&id) {
+        if let Some(Entry::Link(link)) = self.items.remove(id) {
             if let Ok(target) = self.items.dir_mut(link.target) {
-                target.linked_by = target.linked_by.saturating_sub(1);
+                target.linked_by.remove(&id);
             }
         }
     }
