@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use uo2cb_core::View;
 use uo2cb_core::tree::{Attr, Change, Object, SetAttr};
 
+use crate::service::Service;
 use crate::{convert, inode};
 
 /// How long the kernel may cache an answer. Sysfs and debugfs change without calls on their mounts.
@@ -84,10 +85,14 @@ pub(crate) struct Invalidator {
 }
 
 impl Invalidator {
-    pub(crate) fn start(known: Arc<Known>, notifier: Notifier) -> std::io::Result<Self> {
+    pub(crate) fn start(
+        known: Arc<Known>,
+        notifier: Notifier,
+        service: &dyn Service,
+    ) -> std::io::Result<Self> {
         let (later, queue) = channel();
         let thread = notifier.clone();
-        std::thread::Builder::new().name("fuse-notify".into()).spawn(move || send(&thread, &queue))?;
+        service.thread("fuse-notify", Box::new(move || send(&thread, &queue)))?;
         Ok(Self { known, notifier, later })
     }
 

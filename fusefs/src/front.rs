@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use fuser::{
@@ -110,6 +111,10 @@ impl Filesystem for Front {
         // One store is at most a page; what is longer is cut in any case.
         let _ = config.set_max_write(64 * 1024);
         Ok(())
+    }
+
+    fn destroy(&mut self) {
+        self.state.over.store(true, Ordering::SeqCst);
     }
 
     fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {

@@ -13,5 +13,5 @@ mod service;
 mod state;
 mod target;
 
-pub use mount::{Mounted, Options, SOURCE, mount};
+pub use mount::{End, Mounted, Options, SOURCE, mount};
 pub use service::{Respond, Service};

@@ -82,7 +82,10 @@ impl Drop for Mounted {
     }
 }
 
-/// Mounts a view on an existing directory. `ended` is called once, when the mount is gone, whoever ended it.
+/// Why a mount is not served any more: `None` when it is gone, whoever ended it; else what failed in here.
+pub type End = Option<io::Error>;
+
+/// Mounts a view on an existing directory. `ended` is called once, when it is not served any more.
 ///
 /// # Errors
 /// Those of mount(2), and of fusermount3 where that is needed: then the text is its own.
@@ -91,23 +94,24 @@ pub fn mount(
     view: View,
     service: Arc<dyn Service>,
     options: &Options,
-    ended: Box<dyn FnOnce() + Send>,
+    ended: Box<dyn FnOnce(End) + Send>,
 ) -> io::Result<Mounted> {
     let path = dir.canonicalize()?;
-    let front = Front::new(view, service);
+    let front = Front::new(view, service.clone());
     let (state, targets) = (front.state.clone(), front.targets.clone());
     let mut session = Session::new(front, &path, &config(options))?;
-    let invalidator = Arc::new(Invalidator::start(state.known.clone(), session.notifier())?);
+    let invalidator = Arc::new(Invalidator::start(state.known.clone(), session.notifier(), &*service)?);
     // Nothing of this asks the mount, which is not served yet. Both are new, so neither can be set already.
     let _ = state.invalidator.set(invalidator.clone());
     let _ = targets.resolver.set(Resolver::new(MountId::of(&path)?)?);
     let unmounter = Mutex::new(session.unmount_callable());
-    let thread =
-        std::thread::Builder::new().name(format!("fuse-{view:?}").to_lowercase()).spawn(move || {
-            // Its error is an end like any other.
-            let _ = session.run();
-            ended();
-        })?;
+    let served = state.clone();
+    let serve = move || {
+        let result = session.run();
+        // Whatever ends it from outside is followed by the call that says so.
+        ended(if served.over.load(Ordering::SeqCst) { None } else { result.err() });
+    };
+    let thread = service.thread(&format!("fuse-{view:?}").to_lowercase(), Box::new(serve))?;
     Ok(Mounted { path, view, invalidator, state, unmounter, thread: Some(thread) })
 }
 

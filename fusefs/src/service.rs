@@ -1,5 +1,8 @@
 //! What stands behind a mount.
 
+use std::io;
+use std::thread::{Builder, JoinHandle};
+
 use uo2cb_core::tree::{Answer, Op, Tree};
 use uo2cb_core::{Caller, Refusal, View};
 
@@ -15,4 +18,12 @@ pub trait Service: Send + Sync + 'static {
 
     /// Shows a tree as it is at this moment; `look` must not call the service.
     fn look(&self, view: View, look: &mut dyn FnMut(&Tree));
+
+    /// Starts a thread for a mount. One that panics is to end whatever relies on the mount.
+    ///
+    /// # Errors
+    /// The system has no more threads, or no memory for one.
+    fn thread(&self, name: &str, body: Box<dyn FnOnce() + Send>) -> io::Result<JoinHandle<()>> {
+        Builder::new().name(name.into()).spawn(body)
+    }
 }

@@ -1,6 +1,6 @@
 //! The state of one mount.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -19,6 +19,8 @@ pub(crate) struct MountState {
     pub(crate) ttl: Duration,
     /// Requests of the kernel so far.
     pub(crate) requests: AtomicU64,
+    /// The session has come to its proper end.
+    pub(crate) over: AtomicBool,
 }
 
 impl MountState {
@@ -29,6 +31,7 @@ impl MountState {
             invalidator: OnceLock::new(),
             ttl: time_to_live(view),
             requests: AtomicU64::new(0),
+            over: AtomicBool::new(false),
         }
     }
 

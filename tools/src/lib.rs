@@ -28,7 +28,8 @@ mod daemon;
 
 pub use daemon::clock::utc;
 pub use daemon::consumers::Subscription;
-pub use daemon::crash::STATUS as CRASH_STATUS;
+pub use daemon::crash::{dedicate_process, panic_at};
+pub use daemon::deadline::STATUS as CRASH_STATUS;
 pub use daemon::error::Error;
 pub use daemon::monitor::UpIn;
 pub use daemon::mountpoint;

@@ -14,7 +14,7 @@ fn main() -> Result<(), String> {
     let service = TreeService::new(Nvmet::default(), Nvmet::build).map_err(|refusal| refusal.to_string())?;
     let service = Arc::new(service);
     let (end, ended) = channel::<()>();
-    let done = Box::new(move || drop(end));
+    let done = Box::new(move |_| drop(end));
     let options = Options { allow_other: true };
     let mounted = mount(Path::new(&dir), View::Config, service.clone(), &options, done);
     service.tell(Arc::new(mounted.map_err(|error| error.to_string())?));

@@ -62,6 +62,9 @@ pub(crate) struct Mount {
     /// Report on standard output and leave the terminal
     #[arg(long, hide = true)]
     report: bool,
+    /// For tests: fail at this place inside
+    #[arg(long, value_name = "PLACE", hide = true)]
+    panic_at: Option<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -89,6 +92,9 @@ impl Mount {
         if !self.foreground && self.log.as_deref() == Some(Path::new("-")) {
             return Err(Fail::usage("--log - needs --foreground: a daemon has no standard output"));
         }
+        if self.report || self.foreground {
+            uo2cb::dedicate_process();
+        }
         if self.report {
             return background::child(|| self.start(), |started| run(started.node));
         }
@@ -103,6 +109,9 @@ impl Mount {
     }
 
     fn start(&self) -> Result<background::Ready<Node>, Fail> {
+        if let Some(place) = &self.panic_at {
+            uo2cb::panic_at(place);
+        }
         handle_signals()?;
         let socket =
             control::new_socket().map_err(|error| Fail::new(format!("no control socket: {error}")))?;

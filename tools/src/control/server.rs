@@ -14,8 +14,10 @@ use parking_lot::{Condvar, Mutex};
 use rustix::net::Shutdown;
 
 use super::{Info, render, session, within_limit};
+use crate::daemon::crash;
 use crate::daemon::monitor::Monitor;
 use crate::daemon::node::Stopper;
+use crate::daemon::threads::{self, Standing};
 
 /// How many clients at a time.
 const CLIENTS: usize = 64;
@@ -62,7 +64,7 @@ impl Server {
             left: Condvar::new(),
         });
         let server = Self { path: path.to_owned(), socket: Arc::clone(&socket), shared: Arc::clone(&shared) };
-        thread::Builder::new().name("control".into()).spawn(move || accept(&socket, &shared))?;
+        threads::spawn("control", Standing::Ordinary, move || accept(&socket, &shared))?;
         Ok(server)
     }
 
@@ -103,7 +105,10 @@ impl Drop for Server {
 fn accept(socket: &UnixListener, shared: &Arc<Shared>) {
     loop {
         match socket.accept() {
-            Ok((stream, _)) => shared.welcome(stream),
+            Ok((stream, _)) => {
+                crash::point("control");
+                shared.welcome(stream);
+            }
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => return,
             Err(_) => thread::sleep(Duration::from_millis(20)),
         }
@@ -126,7 +131,8 @@ impl Shared {
         clients.open.insert(number, Arc::clone(&stream));
         drop(clients);
         let shared = Arc::clone(self);
-        let thread = thread::Builder::new().name("client".into()).spawn(move || {
+        let standing = Standing::Entering(self.monitor.realtime.clone());
+        let thread = threads::spawn("client", standing, move || {
             session::run(&shared, &stream);
             shared.goodbye(number);
         });

@@ -5,7 +5,6 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use serde_json::{Value, json};
@@ -14,17 +13,18 @@ use uo2cb_core::heartbeat::Event;
 
 use super::server::Shared;
 use super::{LINE, PATIENCE, render};
-use crate::daemon::monitor::{Consumer, End, Wish};
+use crate::daemon::crash;
+use crate::daemon::monitor::{Consumer, Ended, Interest};
+use crate::daemon::threads::{self, Standing};
 
 /// Lines that may wait for a client.
 const QUEUE: usize = 64;
 
 /// Serves a client until either side has enough.
 pub(super) fn run(shared: &Shared, stream: &Arc<UnixStream>) {
-    shared.monitor.realtime.own_thread();
     let (out, lines) = bounded(QUEUE);
     let writing = Arc::clone(stream);
-    let writer = thread::Builder::new().name("client-out".into()).spawn(move || write(&lines, &writing));
+    let writer = threads::spawn("client-out", Standing::Ordinary, move || write(&lines, &writing));
     let Ok(writer) = writer else { return };
     let mut session = Session { shared, stream, out, consumer: None };
     session.read();
@@ -36,6 +36,7 @@ pub(super) fn run(shared: &Shared, stream: &Arc<UnixStream>) {
 
 fn write(lines: &Receiver<Value>, mut stream: &UnixStream) {
     for line in lines {
+        crash::point("client-out");
         if stream.write_all(format!("{line}\n").as_bytes()).is_err() {
             break;
         }
@@ -79,6 +80,7 @@ impl Session<'_> {
     }
 
     fn request(&mut self, line: &[u8]) -> Option<Value> {
+        crash::point("client");
         let Ok(line) = serde_json::from_slice::<Value>(line) else {
             return Some(render::error("not a line of JSON"));
         };
@@ -124,9 +126,10 @@ impl Session<'_> {
         let consumer = Remote { out: self.out.clone(), stream: Arc::clone(self.stream) };
         let (registered, result) = bounded(1);
         let (out, name) = (self.out.clone(), region.map(str::to_owned));
-        let wish = Wish { region: region.map(str::as_bytes), priority, patience: Some(PATIENCE), edge: None };
+        let interest =
+            Interest { region: region.map(str::as_bytes), priority, patience: Some(PATIENCE), edge: None };
         let id = self.shared.monitor.subscribe(
-            wish,
+            interest,
             Box::new(consumer),
             Box::new(move |result| {
                 let line = match (&result, name) {
@@ -169,15 +172,15 @@ impl Consumer for Remote {
         }
     }
 
-    fn end(self: Box<Self>, why: End) {
+    fn end(self: Box<Self>, why: Ended) {
         match why {
-            End::StruckOff => {
+            Ended::Expelled => {
                 let _ =
                     self.out.try_send(json!({"ended": "expelled: took more than 2 seconds with an event"}));
                 // What is queued is written if the client reads; nothing more is read from it.
                 let _ = self.stream.shutdown(Shutdown::Read);
             }
-            End::Stopping => {
+            Ended::Stopping => {
                 let _ = self.out.try_send(json!({"ended": "the node stops"}));
             }
         }

@@ -1,25 +1,42 @@
 //! The clocks, the thread that calls the engine back when it asked for it, and times as text.
+//!
+//! Time goes on while the machine is suspended: others count a node as dead that slept for too long, so it must find out
+//! as soon as it wakes up. CLOCK_MONOTONIC and all waits that count by it would stand still.
 
+use std::io;
+use std::os::fd::OwnedFd;
 use std::time::{Duration, SystemTime};
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use parking_lot::Mutex;
+use rustix::io::Errno;
+use rustix::time::{
+    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime,
+    timerfd_create, timerfd_settime,
+};
 use uo2cb_core::{Instant, Now};
 
-/// Monotonic and wall clock.
-#[derive(Debug)]
+/// The clock that never stands still, and wall clock.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
-    start: std::time::Instant,
+    /// Since the machine was started.
+    start: Duration,
 }
 
 impl Clock {
     pub(crate) fn start() -> Self {
-        Self { start: std::time::Instant::now() }
+        Self { start: since_boot() }
     }
 
     /// To be read inside the monitor: the engine's time must not go back between two calls.
     pub(crate) fn now(&self) -> Now {
-        Now { mono: Instant::at(self.start.elapsed()), unix: unix_now() }
+        Now { mono: Instant::at(since_boot().saturating_sub(self.start)), unix: unix_now() }
     }
+}
+
+fn since_boot() -> Duration {
+    let now = clock_gettime(ClockId::Boottime);
+    // Neither is ever negative.
+    Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0))
 }
 
 /// Wall clock since 1970; zero before.
@@ -27,50 +44,79 @@ pub(crate) fn unix_now() -> Duration {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
-/// When the engine wants to be called next. Its lock is taken inside the monitor, never the other way round.
-#[derive(Debug, Default)]
+/// Calls the engine when it wants to be called next. Its lock is taken inside the monitor, never the other way round.
+#[derive(Debug)]
 pub(crate) struct Timer {
-    wish: Mutex<Wish>,
-    changed: Condvar,
+    clock: Clock,
+    due: Mutex<Due>,
+    timer: OwnedFd,
 }
 
 #[derive(Debug, Default)]
-struct Wish {
-    due: Option<Instant>,
+struct Due {
+    /// What the timer is set to; none once it has expired.
+    at: Option<Instant>,
     stop: bool,
 }
 
 impl Timer {
-    pub(crate) fn set(&self, due: Option<Instant>) {
-        let mut wish = self.wish.lock();
-        if wish.due != due {
-            wish.due = due;
-            self.changed.notify_one();
+    /// # Errors
+    /// EMFILE, ENFILE, ENOMEM.
+    pub(crate) fn new(clock: Clock) -> io::Result<Self> {
+        let timer = timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::CLOEXEC)?;
+        Ok(Self { clock, due: Mutex::default(), timer })
+    }
+
+    pub(crate) fn set(&self, at: Option<Instant>) {
+        let mut due = self.due.lock();
+        if due.at != at && !due.stop {
+            due.at = at;
+            // A time that has passed expires at once; zero would mean never.
+            let since_boot = |at: Instant| self.clock.start.saturating_add(at.since_start()).max(SMALLEST);
+            self.arm(at.map_or(Duration::ZERO, since_boot));
         }
     }
 
     pub(crate) fn stop(&self) {
-        self.wish.lock().stop = true;
-        self.changed.notify_one();
+        self.due.lock().stop = true;
+        self.arm(SMALLEST);
+    }
+
+    fn arm(&self, since_boot: Duration) {
+        let at = Timespec {
+            tv_sec: since_boot.as_secs().try_into().unwrap_or(i64::MAX),
+            tv_nsec: since_boot.subsec_nanos().into(),
+        };
+        let once = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: at };
+        // It fails for a time that is none, which this is not.
+        let set = timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &once);
+        debug_assert!(set.is_ok(), "{set:?}");
     }
 
     /// Body of the timer thread: calls `wake` at each wanted moment, until [`stop`](Self::stop).
-    pub(crate) fn run(&self, clock: &Clock, wake: impl Fn()) {
-        let mut wish = self.wish.lock();
-        while !wish.stop {
-            match wish.due.map(|due| due.since(clock.now().mono)) {
-                None => self.changed.wait(&mut wish),
-                Some(left) if !left.is_zero() => {
-                    self.changed.wait_for(&mut wish, left);
-                }
-                Some(_) => {
-                    wish.due = None;
-                    MutexGuard::unlocked(&mut wish, &wake);
-                }
+    pub(crate) fn run(&self, wake: impl Fn()) {
+        let mut expired = [0; 8];
+        loop {
+            match rustix::io::read(&self.timer, &mut expired) {
+                Ok(_) => {}
+                Err(Errno::INTR | Errno::AGAIN) => continue,
+                Err(errno) => panic!("the timer failed: {errno}"),
             }
+            {
+                let mut due = self.due.lock();
+                if due.stop {
+                    return;
+                }
+                // Set to something else meanwhile? Then it is called once too often, and sets it again.
+                due.at = None;
+            }
+            wake();
         }
     }
 }
+
+/// The earliest moment that a timer can be set to.
+const SMALLEST: Duration = Duration::from_nanos(1);
 
 /// A moment as `2026-11-22T07:55:31.123Z`.
 pub fn utc(unix: Duration) -> String {
@@ -113,16 +159,43 @@ mod tests {
 
     #[test]
     fn the_timer_calls_when_due_and_stops() {
-        let (timer, clock) = (Timer::default(), Clock::start());
+        let clock = Clock::start();
+        let timer = Timer::new(clock).unwrap();
         let (calls, called) = std::sync::mpsc::channel();
         std::thread::scope(|scope| {
-            scope.spawn(|| timer.run(&clock, || calls.send(clock.now().mono).unwrap_or_default()));
+            scope.spawn(|| timer.run(|| calls.send(clock.now().mono).unwrap_or_default()));
             let due = clock.now().mono.after(Duration::from_millis(20));
             timer.set(Some(due.after(Duration::from_secs(3600))));
             timer.set(Some(due));
             assert!(called.recv_timeout(Duration::from_secs(10)).is_ok_and(|at| at >= due));
+            // Once more for the same moment, which has passed.
+            timer.set(Some(due));
+            assert!(called.recv_timeout(Duration::from_secs(10)).is_ok());
+            timer.set(Some(clock.now().mono.after(Duration::from_millis(50))));
+            timer.set(None);
+            assert!(called.recv_timeout(Duration::from_millis(200)).is_err());
             timer.stop();
         });
         assert!(called.try_recv().is_err());
+    }
+
+    #[test]
+    fn suspended_time_counts() {
+        let timer = Timer::new(Clock::start()).unwrap();
+        let file = format!("/proc/self/fdinfo/{}", std::os::fd::AsRawFd::as_raw_fd(&timer.timer));
+        let info = std::fs::read_to_string(file).unwrap();
+        assert!(info.contains(&format!("clockid: {}\n", libc::CLOCK_BOOTTIME)), "{info}");
+        let between = |clock: ClockId, work: &dyn Fn()| {
+            let look = || {
+                let now = clock_gettime(clock);
+                Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.try_into().unwrap())
+            };
+            let before = look();
+            work();
+            before..=look()
+        };
+        let seen = std::cell::Cell::default();
+        let range = between(ClockId::Boottime, &|| seen.set(since_boot()));
+        assert!(range.contains(&seen.get()), "{range:?}, {seen:?}");
     }
 }

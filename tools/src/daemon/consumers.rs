@@ -11,7 +11,8 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use uo2cb_core::heartbeat::Event;
 use uo2cb_core::{ConsumerId, Refusal};
 
-use super::monitor::{Consumer, End, Monitor, UpIn, Wish};
+use super::monitor::{Consumer, Ended, Interest, Monitor, UpIn};
+use super::threads::{self, Standing};
 
 /// A registered callback. Dropping it takes the callback off, and with it the pins on region and local node;
 /// a callback that is running is waited for (except by itself).
@@ -57,7 +58,7 @@ impl Consumer for Channel {
         let _ = self.0.send(event);
     }
 
-    fn end(self: Box<Self>, _: End) {}
+    fn end(self: Box<Self>, _: Ended) {}
 }
 
 /// Why a callback was not registered.
@@ -70,7 +71,7 @@ pub(crate) enum Failed {
 /// Registers a callback.
 pub(crate) fn register(
     monitor: &Arc<Monitor>,
-    wish: Wish<'_>,
+    interest: Interest<'_>,
     callback: impl FnMut(&Event) + Send + 'static,
 ) -> Result<Subscription, Failed> {
     // At most one event is under way to a consumer.
@@ -78,16 +79,14 @@ pub(crate) fn register(
     let (named, name) = bounded(1);
     let (registered, result) = bounded(1);
     let theirs = Arc::clone(monitor);
-    let thread = thread::Builder::new()
-        .name("callback".into())
-        .spawn(move || {
-            if let Ok(consumer) = name.recv() {
-                run(&theirs, consumer, &coming, callback);
-            }
-        })
-        .map_err(Failed::System)?;
+    let work = move || {
+        if let Ok(consumer) = name.recv() {
+            run(&theirs, consumer, &coming, callback);
+        }
+    };
+    let thread = threads::spawn("callback", Standing::Theirs, work).map_err(Failed::System)?;
     let consumer = monitor.subscribe(
-        wish,
+        interest,
         Box::new(Channel(events)),
         Box::new(move |result| {
             let _ = registered.send(result);

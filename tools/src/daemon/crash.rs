@@ -1,23 +1,63 @@
-//! The end of the process when the stack cannot be trusted any more.
+//! Panics: a daemon that lived on with half a stack would leave users of its mount without a heartbeat. So whichever of
+//! its threads panics, the process ends like one that is fenced.
 
-use std::io::Write;
-use std::time::Duration;
+use std::panic::{self, PanicHookInfo};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Once, OnceLock};
+use std::thread;
 
-use super::notes::Notes;
+use super::{deadline, fence, memory, monitor, threads};
 
-/// Exit status of a node that had to go at once.
-pub const STATUS: i32 = 86;
+/// No thread of this process does anything but run nodes.
+static EVERYWHERE: AtomicBool = AtomicBool::new(false);
+/// The name of the place that is to panic, for tests.
+static WANTED: OnceLock<String> = OnceLock::new();
 
-/// The log may be slow, and this must be fast.
-const FLUSH: Duration = Duration::from_millis(100);
+/// Tells the library, before anything else is done with it, that this process is there for one node alone: a panic in
+/// any of its threads ends it as a fence does, not only one in a thread that the library has started, or in a call to a
+/// node; and its heap is kept small.
+pub fn dedicate_process() {
+    EVERYWHERE.store(true, Ordering::SeqCst);
+    prepare();
+    memory::keep_small();
+}
 
-/// Says why in one line and ends the process as a crash would: no clean stop, no destructors. A daemon that
-/// lived on with half a stack would leave users of its mount without a heartbeat.
-pub(crate) fn end(notes: &Notes, why: &str) -> ! {
-    // Standard error may be closed.
-    let _ = writeln!(std::io::stderr(), "uo2cb: {why}");
-    notes.warn(why);
-    notes.flush(FLUSH);
-    // SAFETY: _exit has no preconditions; it ends the process without running any of its code.
-    unsafe { libc::_exit(STATUS) }
+/// Panics of our threads end the process from now on, before anything is unwound or printed.
+pub(crate) fn prepare() {
+    static PREPARED: Once = Once::new();
+    PREPARED.call_once(|| {
+        let theirs = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            if EVERYWHERE.load(Ordering::SeqCst) || threads::is_own() || monitor::is_inside() {
+                end(panic);
+            }
+            theirs(panic);
+        }));
+    });
+}
+
+fn end(panic: &PanicHookInfo<'_>) -> ! {
+    // Before the line is put together: that allocates.
+    deadline::arm();
+    let payload = panic.payload();
+    let message = payload.downcast_ref::<&str>().copied();
+    let message = message.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("?");
+    let thread = thread::current();
+    let thread = thread.name().unwrap_or("without a name").to_owned();
+    let place = panic.location().map(|at| format!(", at {at}")).unwrap_or_default();
+    fence::end(format_args!("a fault of this program: thread {thread} panicked: {message}{place}"))
+}
+
+/// Lets the named place panic when it is reached, to see what becomes of it; see the calls of [`point`].
+#[doc(hidden)]
+pub fn panic_at(place: &str) {
+    let _ = WANTED.set(place.to_owned());
+}
+
+/// A place where a panic can be wanted.
+#[inline]
+pub(crate) fn point(place: &str) {
+    if let Some(wanted) = WANTED.get() {
+        assert!(wanted != place, "on purpose");
+    }
 }

@@ -141,22 +141,6 @@ pub(crate) fn of_ours(places: &[PathBuf]) -> Vec<(PathBuf, String)> {
     found.collect()
 }
 
-/// [`detach`], but a helper that is needed for it goes on by itself, also when this process ends.
-pub(crate) fn detach_without_waiting(dir: &Path) {
-    if unmount(dir, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) != Err(Errno::PERM) {
-        return;
-    }
-    let Some(fusermount) = fusermount() else { return };
-    // Nobody is left to be told of a failure.
-    let _ = Command::new(fusermount)
-        .args(["-u", "-z", "-q", "--"])
-        .arg(dir)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn();
-}
-
 /// Place of a mount in a line of mountinfo, and whether it is one of ours.
 fn mount(line: &[u8]) -> Option<(PathBuf, bool)> {
     let mut fields = line.split(|byte| *byte == b' ');
@@ -195,7 +179,7 @@ pub fn detach(dir: &Path) -> io::Result<()> {
 }
 
 /// The program through which ordinary users mount.
-fn fusermount() -> Option<PathBuf> {
+pub(crate) fn fusermount() -> Option<PathBuf> {
     if let Some(path) = env::var_os("FUSERMOUNT_PATH") {
         return Some(path.into());
     }

@@ -10,29 +10,48 @@ use std::time::Duration;
 use rustix::net::Shutdown;
 use uo2cb_core::nodeman::Address;
 
+use super::crash;
+use super::fence;
 use super::notes::Notes;
+use super::threads::{self, Standing};
 
 /// Listens until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Listener {
-    socket: Arc<TcpListener>,
+    socket: Arc<Socket>,
+}
+
+#[derive(Debug)]
+struct Socket(TcpListener);
+
+impl Socket {
+    /// Ends the accept that the thread waits in, and every one after it.
+    fn shut(&self) {
+        let _ = rustix::net::shutdown(&self.0, Shutdown::Both);
+    }
+}
+
+impl fence::Outward for Socket {
+    fn cut_off(&self) {
+        self.shut();
+    }
 }
 
 impl Listener {
     /// Binds; does not block.
     pub(crate) fn bind(address: Address, port: u16, notes: &Notes) -> io::Result<Self> {
-        let socket = Arc::new(TcpListener::bind((Ipv4Addr::from(address.0), port))?);
+        let socket = Arc::new(Socket(TcpListener::bind((Ipv4Addr::from(address.0), port))?));
         let (accepting, notes) = (Arc::clone(&socket), notes.clone());
-        thread::Builder::new().name("listen".into()).spawn(move || accept(&accepting, &notes))?;
+        threads::spawn("listen", Standing::Ordinary, move || accept(&accepting.0, &notes))?;
+        fence::register(&socket);
         Ok(Self { socket })
     }
 }
 
 impl Drop for Listener {
-    /// Ends the accept that the thread waits in. The port is free when this returns, whenever the thread
-    /// gets round to closing its half.
+    /// The port is free when this returns, whenever the thread gets round to closing its half.
     fn drop(&mut self) {
-        let _ = rustix::net::shutdown(&self.socket, Shutdown::Both);
+        self.socket.shut();
     }
 }
 
@@ -41,6 +60,7 @@ fn accept(socket: &TcpListener, notes: &Notes) {
     loop {
         match socket.accept() {
             Ok((connection, peer)) => {
+                crash::point("listen");
                 drop(connection);
                 if !said {
                     said = true;

@@ -5,7 +5,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -16,11 +16,15 @@ use uo2cb_core::{Config, Refusal, Status, View};
 use uo2cb_fusefs::Options;
 
 use super::consumers::{self, Failed, Subscription};
+use super::crash;
+use super::deadline;
 use super::disk::Choice;
 use super::error::Error;
-use super::monitor::{Monitor, Wish};
+use super::fence;
+use super::monitor::{Interest, Monitor};
 use super::mountpoint;
 use super::notes::{LogFormat, LogTarget, Notes};
+use super::threads::{self, Standing};
 use super::tree::{Entry, Tree};
 use crate::control::{Info, Server};
 
@@ -129,6 +133,7 @@ impl Builder {
             }
             dirs.push((*view, dir));
         }
+        deadline::prepare().map_err(Error::System)?;
         let notes = Notes::open(self.log, self.format).map_err(Error::System)?;
         if !dirs.is_empty() {
             mountpoint::may_mount(self.allow_other)?;
@@ -146,9 +151,11 @@ impl Builder {
         let config = Config { owner, mainline: self.mainline };
         let mut methods = if self.mainline { mainline_methods() } else { methods() };
         methods.extend(self.methods);
-        let monitor = Monitor::new(&config, methods, self.disks, notes);
+        let monitor = Monitor::new(&config, methods, self.disks, notes).map_err(Error::System)?;
         let (stop, ended) = bounded(16);
-        let mut node = Node { monitor, timer: None, signals: None, server: None, stop: Stopper(stop), ended };
+        let stop = Stopper(stop);
+        let mut node =
+            Node { monitor, timer: None, signals: None, server: None, stop, ended, guarded: Vec::new() };
         node.begin(dirs, self.mode, self.allow_other, self.control)?;
         Ok(node)
     }
@@ -162,6 +169,8 @@ pub struct Node {
     server: Option<Server>,
     stop: Stopper,
     ended: Receiver<String>,
+    /// So that a fence takes them away.
+    guarded: Vec<Arc<fence::Mount>>,
 }
 
 impl fmt::Debug for Node {
@@ -195,25 +204,38 @@ impl Node {
         control: Option<PathBuf>,
     ) -> Result<(), Error> {
         let monitor = Arc::clone(&self.monitor);
-        let timer = thread::Builder::new().name("timer".into()).spawn(move || monitor.keep_time());
+        let standing = || Standing::Entering(self.monitor.realtime.clone());
+        let timer = threads::spawn("timer", standing(), move || monitor.keep_time());
         self.timer = Some(timer.map_err(Error::System)?);
         let monitor = Arc::clone(&self.monitor);
         if !dirs.is_empty() {
-            let signals =
-                thread::Builder::new().name("signals".into()).spawn(move || monitor.watch_callers());
+            let signals = threads::spawn("signals", standing(), move || monitor.watch_callers());
             self.signals = Some(signals.map_err(Error::System)?);
+            if mode.as_deref().is_none_or(|mode| mode == "disk") {
+                self.monitor.disks.prepare(&self.monitor).map_err(Error::System)?;
+            }
         }
         if let Some(mode) = mode {
             self.write("cluster/heartbeat_mode", mode)?;
         }
         for (view, dir) in &dirs {
+            let guard = fence::Mount::guard(dir);
+            self.guarded.push(Arc::clone(&guard));
             let (stop, place) = (self.stop.clone(), dir.clone());
-            let ended = Box::new(move || stop.stop(format!("{} was unmounted", place.display())));
+            let ended = Box::new(move |end: uo2cb_fusefs::End| match end {
+                None => stop.stop(format!("{} was unmounted", place.display())),
+                // Also a panic there, which has been told already unless the hook for panics is not ours.
+                Some(error) => fence::end(format_args!(
+                    "a fault of this program: {} is not served any more: {error}",
+                    place.display()
+                )),
+            });
             let options = Options { allow_other };
             let service = Arc::clone(&self.monitor);
             let mounted = uo2cb_fusefs::mount(dir, *view, service, &options, ended)
                 .map_err(|error| Error::Mount(dir.clone(), error))?;
             self.monitor.add_view(*view, mounted);
+            guard.mounted();
             self.monitor.notes.info(&format!("{} mounted on {}", view_name(*view), dir.display()));
         }
         if let Some(socket) = control {
@@ -298,8 +320,8 @@ impl Node {
         priority: i32,
         callback: impl FnMut(&Event) + Send + 'static,
     ) -> Result<Subscription, Error> {
-        let wish = Wish { region: region.map(str::as_bytes), priority, ..Wish::default() };
-        consumers::register(&self.monitor, wish, callback).map_err(|failed| match failed {
+        let interest = Interest { region: region.map(str::as_bytes), priority, ..Interest::default() };
+        consumers::register(&self.monitor, interest, callback).map_err(|failed| match failed {
             Failed::Refused(refusal) => Error::Refused(refusal),
             Failed::System(error) => Error::System(error),
         })
@@ -328,13 +350,16 @@ impl Node {
     /// Runs until somebody asks it to end, and ends it.
     pub fn finish(self) {
         let why = self.wait();
+        crash::point("main");
         self.monitor.notes.info(&format!("stopping: {why}"));
     }
 
     /// Waits until somebody asks it to end: a [`Stopper`], a control client, an unmount. Gives the reason.
     /// The node still runs then; drop it.
     pub fn wait(&self) -> String {
-        self.ended.recv().unwrap_or_default()
+        let why = self.ended.recv().unwrap_or_default();
+        fence::wait_if_ending();
+        why
     }
 }
 
@@ -359,6 +384,7 @@ impl Drop for Node {
         }
         self.monitor.notes.info("stopped");
         self.monitor.notes.flush(FLUSH);
+        fence::wait_if_ending();
         // Last: a client that asked for the end takes the end of its connection for the end of the node.
         self.server = None;
     }

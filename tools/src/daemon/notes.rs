@@ -10,9 +10,8 @@ use std::fmt;
 use std::fs::File;
 use std::hash::RandomState;
 use std::io::{self, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -22,9 +21,13 @@ use uo2cb_core::{Note, printable};
 
 use self::counted::Counted;
 use super::clock::{unix_now, utc};
+use super::threads::{self, Standing};
+use super::{crash, fence};
 
 /// Lines that may wait for the thread.
 const QUEUE: usize = 65_536;
+/// How long a fence waits for its line: a log may be slow, and the fence must be fast.
+const LAST_LINE: Duration = Duration::from_millis(100);
 
 /// What a line of the log looks like.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -57,7 +60,16 @@ pub enum LogTarget {
 pub(crate) struct Notes {
     logger: Logger,
     /// None: nothing is written anywhere.
-    queue: Option<Sender<Job>>,
+    queue: Option<Arc<Queue>>,
+}
+
+/// The way to the thread that writes.
+struct Queue {
+    jobs: Sender<Job>,
+    format: LogFormat,
+    /// Lines that did not fit.
+    lost: AtomicU64,
+    hasher: RandomState,
 }
 
 impl fmt::Debug for Notes {
@@ -91,12 +103,12 @@ impl Notes {
             LogTarget::Stdout => Box::new(io::stdout()),
             LogTarget::File(file) => Box::new(file),
         };
-        let (queue, jobs) = bounded(QUEUE);
-        let lost = Arc::new(AtomicU64::new(0));
-        let (lost_here, hasher) = (Arc::clone(&lost), RandomState::new());
-        let lines = Lines { queue: queue.clone(), format, lost: lost_here, hasher };
-        thread::Builder::new().name("log".into()).spawn(move || write_lines(&jobs, out, format, &lost))?;
-        Ok(Self { logger: Logger::root(lines, o!()), queue: Some(queue) })
+        let (jobs, coming) = bounded(QUEUE);
+        let queue = Arc::new(Queue { jobs, format, lost: AtomicU64::new(0), hasher: RandomState::new() });
+        let writing = Arc::downgrade(&queue);
+        threads::spawn("log", Standing::Ordinary, move || write_lines(&coming, out, format, &writing))?;
+        fence::register(&queue);
+        Ok(Self { logger: Logger::root(Lines(Arc::clone(&queue)), o!()), queue: Some(queue) })
     }
 
     /// A note of the stack.
@@ -120,21 +132,42 @@ impl Notes {
 
     /// Waits until all lines so far are written, but not longer than this.
     pub(crate) fn flush(&self, within: Duration) {
-        let Some(queue) = &self.queue else { return };
+        if let Some(queue) = &self.queue {
+            queue.flush(within);
+        }
+    }
+}
+
+impl Queue {
+    /// Never waits.
+    fn line(&self, level: Level, message: &str, fields: Map<String, Value>) {
+        let key = counted::key(&self.hasher, level, message);
+        let text = line(self.format, unix_now(), level, message, fields);
+        if self.jobs.try_send(Job::Line(Line { key, level, text })).is_err() {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn flush(&self, within: Duration) {
         let (done, written) = bounded(1);
-        if queue.try_send(Job::Flush(done)).is_ok() {
+        if self.jobs.try_send(Job::Flush(done)).is_ok() {
             let _ = written.recv_timeout(within);
         }
     }
 }
 
-/// slog's way into the queue.
-struct Lines {
-    queue: Sender<Job>,
-    format: LogFormat,
-    lost: Arc<AtomicU64>,
-    hasher: RandomState,
+impl fence::Outward for Queue {
+    fn tell(&self, why: &str) {
+        self.line(Level::Warning, why, Map::new());
+    }
+
+    fn withdraw(&self) {
+        self.flush(LAST_LINE);
+    }
 }
+
+/// slog's way into the queue.
+struct Lines(Arc<Queue>);
 
 impl Drain for Lines {
     type Ok = ();
@@ -142,16 +175,11 @@ impl Drain for Lines {
 
     fn log(&self, record: &Record<'_>, _: &OwnedKVList) -> Result<(), slog::Never> {
         let mut fields = Map::new();
-        if self.format == LogFormat::Json {
+        if self.0.format == LogFormat::Json {
             // Collecting into a map cannot fail.
             let _ = record.kv().serialize(record, &mut Collect(&mut fields));
         }
-        let (level, message) = (record.level(), record.msg().to_string());
-        let key = counted::key(&self.hasher, level, &message);
-        let line = Line { key, level, text: line(self.format, unix_now(), level, &message, fields) };
-        if self.queue.try_send(Job::Line(line)).is_err() {
-            self.lost.fetch_add(1, Ordering::Relaxed);
-        }
+        self.0.line(record.level(), &record.msg().to_string(), fields);
         Ok(())
     }
 }
@@ -223,12 +251,13 @@ impl slog::Serializer for Collect<'_> {
     }
 }
 
-fn write_lines(jobs: &Receiver<Job>, mut out: Box<dyn Write + Send>, format: LogFormat, lost: &AtomicU64) {
+fn write_lines(jobs: &Receiver<Job>, mut out: Box<dyn Write + Send>, format: LogFormat, queue: &Weak<Queue>) {
     for job in Counted::new(jobs) {
         // A log that cannot be written (full disk, closed terminal) must not end the stack.
         match job {
             Job::Line(line) => {
-                let dropped = lost.swap(0, Ordering::Relaxed);
+                crash::point("log");
+                let dropped = queue.upgrade().map_or(0, |queue| queue.lost.swap(0, Ordering::Relaxed));
                 if dropped > 0 {
                     let message = format!("{dropped} lines were lost here: they came faster than the log");
                     let line = self::line(format, unix_now(), Level::Warning, &message, Map::new());

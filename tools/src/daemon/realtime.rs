@@ -1,30 +1,27 @@
-//! Real-time priority and locked memory, from the first disk on: a thread that holds the monitor and gets no
-//! processor, or waits for a page, would hold up every beat.
+//! Real-time priority, from the first disk on: a thread that holds the monitor and gets no processor would hold up
+//! every beat.
 
 use std::cell::Cell;
-use std::fs;
-use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
-
-use rustix::mm::{MlockAllFlags, mlockall};
-use rustix::process::{Resource, getrlimit};
+use std::sync::{Arc, Once};
 
 use super::error::plain;
+use super::memory;
 use super::notes::Notes;
 
 /// The lowest of the real-time priorities: above everything ordinary.
 const PRIORITY: libc::c_int = 1;
 
 /// Whether the threads of a node are to be more than ordinary ones.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Realtime {
-    armed: AtomicBool,
+    armed: Arc<AtomicBool>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Standing {
+enum Priority {
     /// A thread of the program that uses this library: its priority is the program's affair.
-    Foreign,
+    Theirs,
     Ordinary,
     /// As above, and the threads that it starts are to be like it.
     OrdinaryWithWorkers,
@@ -32,36 +29,35 @@ enum Standing {
 }
 
 thread_local! {
-    static STANDING: Cell<Standing> = const { Cell::new(Standing::Foreign) };
+    static PRIORITY_OF_THREAD: Cell<Priority> = const { Cell::new(Priority::Theirs) };
 }
 
 impl Realtime {
     /// The calling thread is the node's own.
     pub(crate) fn own_thread(&self) {
-        if STANDING.get() == Standing::Foreign {
-            STANDING.set(Standing::Ordinary);
+        if PRIORITY_OF_THREAD.get() == Priority::Theirs {
+            PRIORITY_OF_THREAD.set(Priority::Ordinary);
         }
         self.entering();
     }
 
-    /// The calling thread is the one that beats. What its disks cannot do at once, such as a write to a file while
-    /// the file system commits, the kernel does in workers that inherit from it: they must be no less than it is.
+    /// The calling thread is the one that beats: what it starts inherits from it.
     pub(crate) fn beating_thread(&self) {
-        STANDING.set(Standing::OrdinaryWithWorkers);
+        PRIORITY_OF_THREAD.set(Priority::OrdinaryWithWorkers);
         self.entering();
     }
 
     /// The calling thread is about to enter the monitor.
     #[inline]
     pub(crate) fn entering(&self) {
-        let flags = match STANDING.get() {
-            Standing::Foreign | Standing::Raised => return,
-            Standing::Ordinary => libc::SCHED_RESET_ON_FORK,
-            Standing::OrdinaryWithWorkers => 0,
+        let flags = match PRIORITY_OF_THREAD.get() {
+            Priority::Theirs | Priority::Raised => return,
+            Priority::Ordinary => libc::SCHED_RESET_ON_FORK,
+            Priority::OrdinaryWithWorkers => 0,
         };
         if self.armed.load(Ordering::Relaxed) {
             // What the system refuses to one thread it refuses to all, and that has been said.
-            STANDING.set(Standing::Raised);
+            PRIORITY_OF_THREAD.set(Priority::Raised);
             let _ = raise(flags);
         }
     }
@@ -72,11 +68,11 @@ impl Realtime {
             return;
         }
         let priority = raise(libc::SCHED_RESET_ON_FORK);
-        STANDING.set(Standing::Raised);
+        PRIORITY_OF_THREAD.set(Priority::Raised);
         static LOCKED: Once = Once::new();
-        let mut memory = Ok(());
-        LOCKED.call_once(|| memory = lock_memory());
-        let line = match (priority, memory) {
+        let mut locked = Ok(());
+        LOCKED.call_once(|| locked = memory::lock());
+        let line = match (priority, locked) {
             (Ok(()), Ok(())) => return,
             (Err(error), Ok(())) => format!("no real-time priority ({error})"),
             (Ok(()), Err(why)) => format!("memory is not locked ({why})"),
@@ -88,6 +84,11 @@ impl Realtime {
     }
 }
 
+/// The calling thread sleeps until it has to be faster than all others.
+pub(crate) fn urgent_thread() {
+    let _ = raise(libc::SCHED_RESET_ON_FORK);
+}
+
 /// Raises the calling thread; with SCHED_RESET_ON_FORK in `flags` not those that it starts.
 fn raise(flags: libc::c_int) -> Result<(), String> {
     let parameter = libc::sched_param { sched_priority: PRIORITY };
@@ -97,26 +98,6 @@ fn raise(flags: libc::c_int) -> Result<(), String> {
         return Ok(());
     }
     Err(plain(&std::io::Error::last_os_error()))
-}
-
-/// Locks all memory of the process, now and later.
-fn lock_memory() -> Result<(), String> {
-    // Under a limit that this process is below only now, every later allocation could fail. The system looks
-    // at the limit first, so a process above it that may lock all the same is exempt from it.
-    if let Some(limit) = getrlimit(Resource::Memlock).current {
-        if size().is_none_or(|size| size <= limit) {
-            return Err(format!("limit {} KiB", limit / 1024));
-        }
-    }
-    mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE).map_err(|errno| plain(&errno.into()))
-}
-
-/// Bytes of address space in use.
-fn size() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:"))?;
-    let kib: u64 = size.trim().strip_suffix(" kB")?.parse().ok()?;
-    Some(kib.saturating_mul(1024))
 }
 
 #[cfg(test)]
@@ -136,7 +117,7 @@ mod tests {
         if let Err(why) = thread::spawn(|| raise(0)).join().unwrap() {
             return eprintln!("not tried: real-time priority: {why}");
         }
-        let realtime = Realtime { armed: AtomicBool::new(true) };
+        let realtime = Realtime { armed: Arc::new(AtomicBool::new(true)) };
         thread::scope(|scope| {
             let own = scope.spawn(|| {
                 realtime.own_thread();

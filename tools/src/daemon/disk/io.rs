@@ -6,37 +6,34 @@ use std::sync::Weak;
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
-use parking_lot::Mutex;
 use uo2cb_blockio::{Completion, DiskKey, Op, Queue, Room, best};
 use uo2cb_core::heartbeat::disk::{Block, DiskResult};
 use uo2cb_core::{Errno, ItemId, OpId};
 
+use super::super::crash;
 use super::super::error::plain;
 use super::super::monitor::Monitor;
 use super::super::notes::Notes;
-use super::{Job, Jobs, Place, system};
+use super::{Extent, Job, Jobs, system};
 
 /// The longest slot.
 const LONGEST: usize = 4096;
+/// Jobs for which there is room from the beginning.
+const BATCH: usize = 64;
 /// Between two looks at a queue that is broken.
 const BROKEN: Duration = Duration::from_millis(100);
 
 /// The disks as this thread knows them.
 struct Open {
     queue: Box<dyn Queue>,
-    disks: BTreeMap<ItemId, (Result<DiskKey, Errno>, Place)>,
+    disks: BTreeMap<ItemId, (Result<DiskKey, Errno>, Extent)>,
     /// Whose disk it is, and how long a slot is.
     regions: BTreeMap<DiskKey, (ItemId, usize)>,
     block: Box<[u8; LONGEST]>,
 }
 
 /// Body of the thread. It tells its id when it is `ready`, and ends with the monitor at the latest.
-pub(super) fn run(
-    jobs: &Mutex<Jobs>,
-    monitor: &Weak<Monitor>,
-    notes: &Notes,
-    ready: &Sender<Result<u32, Errno>>,
-) {
+pub(super) fn run(jobs: &Jobs, monitor: &Weak<Monitor>, notes: &Notes, ready: &Sender<Result<u32, Errno>>) {
     let best = match best() {
         Ok(best) => best,
         Err(errno) => return ready.send(Err(system(errno))).unwrap_or_default(),
@@ -53,26 +50,19 @@ pub(super) fn run(
         regions: BTreeMap::new(),
         block: Box::new([0; LONGEST]),
     };
-    jobs.lock().waker = Some(open.queue.waker());
-    if let Some(monitor) = monitor.upgrade() {
-        monitor.realtime.beating_thread();
-    }
+    jobs.attach(open.queue.waker());
     let id = rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs();
     let _ = ready.send(Ok(id));
-    let mut batch = Vec::new();
+    let mut batch = Vec::with_capacity(BATCH);
     let mut said = false;
-    loop {
-        {
-            let mut jobs = jobs.lock();
-            if jobs.over {
-                return;
-            }
-            mem::swap(&mut jobs.noted, &mut batch);
-            // Awake until there is nothing left to take: what comes then has to wake it.
-            jobs.awake = !batch.is_empty();
-        }
+    while jobs.take(&mut batch) {
         if !batch.is_empty() {
+            crash::point("beats");
             for job in batch.drain(..) {
+                // A fence has struck meanwhile.
+                if jobs.is_halted() {
+                    return;
+                }
                 if let Some((disk, done)) = open.start(job) {
                     hand_in(monitor, disk, done);
                 }
@@ -83,7 +73,7 @@ pub(super) fn run(
         let Open { queue, regions, .. } = &mut open;
         let waited = queue.complete(None, &mut |completion| {
             if let Some((disk, slot)) = regions.get(&completion.disk) {
-                jobs.lock().awake = true;
+                jobs.awake();
                 hand_in(monitor, *disk, done(&completion, *slot));
             }
         });
@@ -119,15 +109,15 @@ impl Open {
     /// Notes a request in the queue. A result at once means that it could not.
     fn start(&mut self, job: Job) -> Option<(ItemId, DiskResult<'static>)> {
         match job {
-            Job::Add(disk, place, device) => {
+            Job::Add(disk, extent, device) => {
                 self.close(disk);
-                let slot = place.block_bytes as usize;
-                let room = Room { read: slot * place.blocks as usize, write: slot };
+                let slot = extent.block_bytes as usize;
+                let room = Room { read: slot * extent.blocks as usize, write: slot };
                 let key = self.queue.add(device, room).map_err(system);
                 if let Ok(key) = key {
                     self.regions.insert(key, (disk, slot));
                 }
-                self.disks.insert(disk, (key, place));
+                self.disks.insert(disk, (key, extent));
                 None
             }
             Job::Read { disk, op, first, count } => {
@@ -145,20 +135,20 @@ impl Open {
         }
     }
 
-    fn place(&self, disk: ItemId, slot: u32) -> Result<(DiskKey, Place, u64), Errno> {
-        let (key, place) = self.disks.get(&disk).ok_or(Errno::EIO)?;
-        Ok(((*key)?, *place, place.offset(slot).ok_or(Errno::EIO)?))
+    fn find(&self, disk: ItemId, slot: u32) -> Result<(DiskKey, Extent, u64), Errno> {
+        let (key, extent) = self.disks.get(&disk).ok_or(Errno::EIO)?;
+        Ok(((*key)?, *extent, extent.offset(slot).ok_or(Errno::EIO)?))
     }
 
     fn read(&mut self, disk: ItemId, op: OpId, first: u32, count: u32) -> Result<(), Errno> {
-        let (key, place, offset) = self.place(disk, first)?;
-        let length = count as usize * place.block_bytes as usize;
+        let (key, extent, offset) = self.find(disk, first)?;
+        let length = count as usize * extent.block_bytes as usize;
         self.queue.read(key, op.0, offset, length).map_err(|_| Errno::EIO)
     }
 
     fn write(&mut self, disk: ItemId, op: OpId, slot: u32, block: &Block) -> Result<(), Errno> {
-        let (key, place, offset) = self.place(disk, slot)?;
-        let bytes = self.block.get_mut(..place.block_bytes as usize).ok_or(Errno::EIO)?;
+        let (key, extent, offset) = self.find(disk, slot)?;
+        let bytes = self.block.get_mut(..extent.block_bytes as usize).ok_or(Errno::EIO)?;
         block.encode(bytes);
         self.queue.write(key, op.0, offset, bytes).map_err(|_| Errno::EIO)
     }

@@ -1,13 +1,14 @@
 //! Disks: the monitor's side. Requests are noted here and carried out by one thread ([`io`]), to which all that
 //! one entry of the monitor has noted goes down together. Nothing in here blocks.
 
+mod close;
 mod io;
 mod open;
 
 use std::fmt;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::bounded;
 use parking_lot::Mutex;
@@ -15,7 +16,12 @@ use uo2cb_blockio::{Device, Script, Waker};
 use uo2cb_core::heartbeat::disk::{Block, DiskInfo};
 use uo2cb_core::{Caller, Errno, ItemId, OpId, Refusal, RequestId};
 
+use super::crash;
+use super::fence;
+use super::mailbox::{Mailbox, Wake};
 use super::monitor::Monitor;
+use super::threads::{self, Standing};
+use close::Closer;
 
 /// How long the end waits for the thread: it may be held in a system call by a disk that hangs.
 const LEAVE: Duration = Duration::from_millis(500);
@@ -29,15 +35,15 @@ pub(crate) struct Choice {
     pub(crate) faults: Option<Script>,
 }
 
-/// A region's place on its device.
+/// Where a region's slots are on its device.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Place {
+pub(crate) struct Extent {
     pub(crate) block_bytes: u32,
     pub(crate) start_block: u64,
     pub(crate) blocks: u32,
 }
 
-impl Place {
+impl Extent {
     /// Where a slot begins.
     fn offset(&self, slot: u32) -> Option<u64> {
         self.start_block.checked_add(slot.into())?.checked_mul(self.block_bytes.into())
@@ -51,7 +57,7 @@ pub(crate) struct Wanted {
     pub(crate) request: RequestId,
     pub(crate) caller: Caller,
     pub(crate) descriptor: i32,
-    pub(crate) place: Place,
+    pub(crate) extent: Extent,
 }
 
 /// A device that will do.
@@ -62,32 +68,29 @@ pub(crate) struct Opened {
 }
 
 enum Job {
-    Add(ItemId, Place, Arc<dyn Device>),
+    Add(ItemId, Extent, Arc<dyn Device>),
     Read { disk: ItemId, op: OpId, first: u32, count: u32 },
     Write { disk: ItemId, op: OpId, slot: u32, block: Block },
     Close(ItemId),
 }
 
+/// Jobs for the thread that beats.
+type Jobs = Mailbox<Job, Waker>;
+
 /// The disks of a node.
 pub(crate) struct Disks {
     choice: Choice,
-    queue: Arc<Mutex<Jobs>>,
-    thread: Mutex<Option<Thread>>,
+    jobs: Arc<Jobs>,
+    /// Taken by threads that open a device, never inside the monitor.
+    running: Mutex<Option<Running>>,
 }
 
-#[derive(Default)]
-struct Jobs {
-    noted: Vec<Job>,
-    /// Nothing more is to be done.
-    over: bool,
-    /// Ends the thread's wait; it is not to be woken while it works off what is here.
-    waker: Option<Waker>,
-    awake: bool,
-}
-
-struct Thread {
+/// What is there from the first disk on.
+struct Running {
+    /// Of the thread that beats.
     id: u32,
-    handle: thread::JoinHandle<()>,
+    thread: thread::JoinHandle<()>,
+    closer: Closer,
 }
 
 impl fmt::Debug for Disks {
@@ -96,104 +99,104 @@ impl fmt::Debug for Disks {
     }
 }
 
+impl<T: Send, W: Wake> fence::Outward for Mailbox<T, W> {
+    fn cut_off(&self) {
+        self.halt();
+    }
+}
+
 impl Disks {
     pub(crate) fn new(choice: Choice) -> Self {
-        Self { choice, queue: Arc::default(), thread: Mutex::new(None) }
+        let jobs = Arc::default();
+        fence::register(&jobs);
+        Self { choice, jobs, running: Mutex::new(None) }
     }
 
     /// Opens a device on a thread of its own: that may take any time. Ends with [`Monitor::disk_opened`].
-    pub(crate) fn open(&self, wanted: Wanted, monitor: Weak<Monitor>) -> Result<(), Refusal> {
+    pub(crate) fn open(&self, wanted: Wanted, monitor: &Arc<Monitor>) -> Result<(), Refusal> {
+        let standing = Standing::Entering(monitor.realtime.clone());
+        let monitor = Arc::downgrade(monitor);
         let work = move || {
+            crash::point("open");
             let Some(monitor) = monitor.upgrade() else { return };
-            monitor.realtime.own_thread();
             let result = monitor.disks.open_here(&wanted, &monitor);
             monitor.disk_opened(&wanted, result);
         };
-        let started = thread::Builder::new().name("open".into()).spawn(work);
-        started.map(drop).map_err(|error| Refusal::System(errno(&error)))
+        threads::spawn("open", standing, work).map(drop).map_err(|error| Refusal::System(errno(&error)))
     }
 
     fn open_here(&self, wanted: &Wanted, monitor: &Arc<Monitor>) -> Result<Opened, Refusal> {
         let device = open::device(wanted, &self.choice, &monitor.notes)?;
+        let (id, device) = self.with_running(monitor, |running| (running.id, running.closer.lend(device)))?;
         monitor.realtime.arm(&monitor.notes);
-        let pid = self.thread(monitor).map_err(Refusal::System)?;
-        Ok(Opened { info: open::info(device.info(), pid)?, device })
+        Ok(Opened { info: open::info(device.info(), id)?, device })
     }
 
-    /// The thread that beats, started with the first disk. Gives its id.
-    fn thread(&self, monitor: &Arc<Monitor>) -> Result<u32, Errno> {
-        let mut thread = self.thread.lock();
-        if let Some(thread) = &*thread {
-            return Ok(thread.id);
+    /// Gets what beats need of threads, descriptors and memory, so that no disk is refused for want of them.
+    pub(crate) fn prepare(&self, monitor: &Arc<Monitor>) -> std::io::Result<()> {
+        self.with_running(monitor, |_| ()).map_err(|refusal| match refusal {
+            Refusal::System(errno) => std::io::Error::from_raw_os_error(errno.0),
+            other => std::io::Error::other(other.to_string()),
+        })
+    }
+
+    fn with_running<T>(
+        &self,
+        monitor: &Arc<Monitor>,
+        work: impl FnOnce(&Running) -> T,
+    ) -> Result<T, Refusal> {
+        let mut running = self.running.lock();
+        if running.is_none() {
+            *running = Some(self.start(monitor).map_err(Refusal::System)?);
         }
+        running.as_ref().map(work).ok_or(Refusal::System(Errno::EIO))
+    }
+
+    fn start(&self, monitor: &Arc<Monitor>) -> Result<Running, Errno> {
+        let closer = Closer::start().map_err(|error| errno(&error))?;
         let (ready, started) = bounded(1);
-        let (jobs, whose) = (Arc::clone(&self.queue), Arc::downgrade(monitor));
-        let notes = monitor.notes.clone();
-        let handle = thread::Builder::new()
-            .name("beats".into())
-            .spawn(move || io::run(&jobs, &whose, &notes, &ready))
-            .map_err(|error| errno(&error))?;
+        let (jobs, whose) = (Arc::clone(&self.jobs), Arc::downgrade(monitor));
+        let (notes, standing) = (monitor.notes.clone(), Standing::Beating(monitor.realtime.clone()));
+        let work = move || io::run(&jobs, &whose, &notes, &ready);
+        let thread = threads::spawn("beats", standing, work).map_err(|error| errno(&error))?;
         let id = started.recv().unwrap_or(Err(Errno::EIO))?;
-        *thread = Some(Thread { id, handle });
-        Ok(id)
+        Ok(Running { id, thread, closer })
     }
 
     /// An opened device is the region's from now on.
     pub(crate) fn add(&self, wanted: &Wanted, opened: Opened) {
-        self.note(Job::Add(wanted.disk, wanted.place, opened.device));
+        self.jobs.note(Job::Add(wanted.disk, wanted.extent, opened.device));
     }
 
     pub(crate) fn read(&self, disk: ItemId, op: OpId, first: u32, count: u32) {
-        self.note(Job::Read { disk, op, first, count });
+        self.jobs.note(Job::Read { disk, op, first, count });
     }
 
     pub(crate) fn write(&self, disk: ItemId, op: OpId, slot: u32, block: Block) {
-        self.note(Job::Write { disk, op, slot, block });
+        self.jobs.note(Job::Write { disk, op, slot, block });
     }
 
     pub(crate) fn close(&self, disk: ItemId) {
-        self.note(Job::Close(disk));
-    }
-
-    fn note(&self, job: Job) {
-        self.queue.lock().noted.push(job);
+        self.jobs.note(Job::Close(disk));
     }
 
     /// Sends down what has been noted.
     pub(crate) fn go(&self) {
-        let mut jobs = self.queue.lock();
-        if !jobs.noted.is_empty() && !jobs.awake {
-            jobs.awake = true;
-            let waker = jobs.waker.clone();
-            drop(jobs);
-            if let Some(waker) = waker {
-                waker.wake();
-            }
-        }
+        self.jobs.go();
     }
 
-    /// From now on nothing more reaches a disk, except what is on its way.
-    pub(crate) fn halt(&self) {
-        let mut jobs = self.queue.lock();
-        jobs.over = true;
-        jobs.noted.clear();
-        if let Some(waker) = &jobs.waker {
-            waker.wake();
-        }
-    }
-
-    /// Ends the thread.
+    /// Ends the thread: nothing more reaches a disk, except what is on its way.
     pub(crate) fn stop(&self) {
-        self.halt();
-        let Some(thread) = self.thread.lock().take() else { return };
-        let deadline = std::time::Instant::now() + LEAVE;
-        while !thread.handle.is_finished() {
-            if std::time::Instant::now() > deadline {
+        drop(self.jobs.close());
+        let Some(running) = self.running.lock().take() else { return };
+        let deadline = Instant::now() + LEAVE;
+        while !running.thread.is_finished() {
+            if Instant::now() > deadline {
                 return;
             }
             thread::sleep(Duration::from_millis(1));
         }
-        let _ = thread.handle.join();
+        let _ = running.thread.join();
     }
 }
 
@@ -210,11 +213,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slots_have_their_places() {
-        let place = Place { block_bytes: 4096, start_block: 2, blocks: 255 };
-        assert_eq!(place.offset(0), Some(8192));
-        assert_eq!(place.offset(254), Some(256 * 4096));
-        assert_eq!(Place { start_block: u64::MAX, ..place }.offset(1), None);
-        assert_eq!(Place { start_block: u64::MAX / 4096 + 1, ..place }.offset(0), None);
+    fn where_slots_begin() {
+        let extent = Extent { block_bytes: 4096, start_block: 2, blocks: 255 };
+        assert_eq!(extent.offset(0), Some(8192));
+        assert_eq!(extent.offset(254), Some(256 * 4096));
+        assert_eq!(Extent { start_block: u64::MAX, ..extent }.offset(1), None);
+        assert_eq!(Extent { start_block: u64::MAX / 4096 + 1, ..extent }.offset(0), None);
     }
 }

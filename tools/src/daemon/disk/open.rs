@@ -66,15 +66,15 @@ mod tests {
     use std::os::fd::AsRawFd;
     use uo2cb_core::{Caller, ItemId, RequestId};
 
-    use super::super::Place;
+    use super::super::Extent;
 
     #[test]
     fn descriptors_of_this_process() {
         let notes = Notes::open(LogTarget::Discard, LogFormat::Text).unwrap();
         let here = Caller { pid: std::process::id(), uid: 0, gid: 0 };
         let open = |caller, descriptor, strict| {
-            let place = Place { block_bytes: 512, start_block: 1, blocks: 1 };
-            let wanted = Wanted { disk: ItemId(1), request: RequestId(1), caller, descriptor, place };
+            let extent = Extent { block_bytes: 512, start_block: 1, blocks: 1 };
+            let wanted = Wanted { disk: ItemId(1), request: RequestId(1), caller, descriptor, extent };
             device(&wanted, &Choice { strict, faults: None }, &notes).map(|device| device.info().kind)
         };
         let file = tempfile::NamedTempFile::new().unwrap();

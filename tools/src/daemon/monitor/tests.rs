@@ -3,6 +3,7 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
+use uo2cb_core::heartbeat::Event;
 use uo2cb_core::heartbeat::methods;
 use uo2cb_core::tree::{Answer, Object};
 use uo2cb_core::{ItemId, Refusal, View};
@@ -16,7 +17,7 @@ const SOON: Duration = Duration::from_secs(10);
 #[derive(Clone, PartialEq, Debug)]
 enum Seen {
     Told(&'static str, u64),
-    Ended(&'static str, End),
+    Ended(&'static str, Ended),
     Answered(&'static str, bool),
     Registered(&'static str, usize),
 }
@@ -28,7 +29,7 @@ impl Consumer for Probe {
         self.1.send(Seen::Told(self.0, event.number)).unwrap();
     }
 
-    fn end(self: Box<Self>, why: End) {
+    fn end(self: Box<Self>, why: Ended) {
         self.1.send(Seen::Ended(self.0, why)).unwrap();
     }
 }
@@ -43,7 +44,7 @@ impl World {
     /// A cluster with nodes n0 and n1 and the region R.
     fn new() -> Self {
         let notes = Notes::open(LogTarget::Discard, LogFormat::Text).unwrap();
-        let monitor = Monitor::new(&Config::default(), methods(), Choice::default(), notes);
+        let monitor = Monitor::new(&Config::default(), methods(), Choice::default(), notes).unwrap();
         let (see, seen) = unbounded();
         let world = Self { monitor, seen, see };
         world.store(&["cluster", "heartbeat_mode"], b"user").unwrap();
@@ -114,10 +115,10 @@ impl World {
         self.monitor.request(None, View::Config, Caller::default(), op, respond);
     }
 
-    fn subscribe(&self, name: &'static str, wish: Wish<'_>) -> ConsumerId {
+    fn subscribe(&self, name: &'static str, interest: Interest<'_>) -> ConsumerId {
         let see = self.see.clone();
         self.monitor.subscribe(
-            wish,
+            interest,
             Box::new(Probe(name, self.see.clone())),
             Box::new(move |result| {
                 see.send(Seen::Registered(name, result.map_or(99, |up| up.len()))).unwrap()
@@ -137,8 +138,8 @@ impl World {
 #[test]
 fn each_event_is_told_once_in_order_before_its_call_returns() {
     let world = World::new();
-    let late = world.subscribe("late", Wish { priority: 5, ..Wish::default() });
-    let early = world.subscribe("early", Wish { priority: -5, ..Wish::default() });
+    let late = world.subscribe("late", Interest { priority: 5, ..Interest::default() });
+    let early = world.subscribe("early", Interest { priority: -5, ..Interest::default() });
     assert_eq!(world.next(), Seen::Registered("late", 0));
     assert_eq!(world.next(), Seen::Registered("early", 0));
     world.link("n0");
@@ -170,7 +171,7 @@ fn who_registers_learns_who_is_up_and_hears_only_what_follows() {
     let world = World::new();
     world.link("n0");
     assert_eq!(world.next(), Seen::Answered("n0", true));
-    let watcher = world.subscribe("watcher", Wish::default());
+    let watcher = world.subscribe("watcher", Interest::default());
     assert_eq!(world.next(), Seen::Registered("watcher", 1));
     world.unlink("n0");
     assert_eq!(world.next(), Seen::Told("watcher", 1));
@@ -179,15 +180,15 @@ fn who_registers_learns_who_is_up_and_hears_only_what_follows() {
 }
 
 #[test]
-fn a_consumer_without_an_answer_is_struck_off_by_the_timer_thread() {
+fn a_consumer_without_an_answer_is_expelled_by_the_timer_thread() {
     let world = World::new();
     let monitor = Arc::clone(&world.monitor);
     let timer = thread::spawn(move || monitor.keep_time());
-    world.subscribe("slow", Wish { patience: Some(Duration::from_millis(30)), ..Wish::default() });
+    world.subscribe("slow", Interest { patience: Some(Duration::from_millis(30)), ..Interest::default() });
     assert_eq!(world.next(), Seen::Registered("slow", 0));
     world.link("n0");
     assert_eq!(world.next(), Seen::Told("slow", 0));
-    assert_eq!(world.next(), Seen::Ended("slow", End::StruckOff));
+    assert_eq!(world.next(), Seen::Ended("slow", Ended::Expelled));
     assert_eq!(world.next(), Seen::Answered("n0", true));
     world.monitor.shut_down();
     timer.join().unwrap();
@@ -197,7 +198,7 @@ fn a_consumer_without_an_answer_is_struck_off_by_the_timer_thread() {
 #[test]
 fn one_that_goes_while_it_is_told_lets_the_call_go_on() {
     let world = World::new();
-    let consumer = world.subscribe("gone", Wish::default());
+    let consumer = world.subscribe("gone", Interest::default());
     world.next();
     world.link("n1");
     assert_eq!(world.next(), Seen::Told("gone", 0));
@@ -209,7 +210,7 @@ fn one_that_goes_while_it_is_told_lets_the_call_go_on() {
 #[test]
 fn a_refused_registration_leaves_nothing() {
     let world = World::new();
-    world.subscribe("nowhere", Wish { region: Some(b"none"), ..Wish::default() });
+    world.subscribe("nowhere", Interest { region: Some(b"none"), ..Interest::default() });
     assert_eq!(world.next(), Seen::Registered("nowhere", 99));
     world.link("n0");
     assert_eq!(world.next(), Seen::Answered("n0", true));
@@ -218,7 +219,7 @@ fn a_refused_registration_leaves_nothing() {
 #[test]
 fn shutdown_answers_everybody() {
     let world = World::new();
-    world.subscribe("stuck", Wish::default());
+    world.subscribe("stuck", Interest::default());
     world.next();
     world.link("n0");
     world.link("n1");
@@ -227,7 +228,7 @@ fn shutdown_answers_everybody() {
     world.monitor.shut_down();
     assert_eq!(world.next(), Seen::Answered("n0", true));
     assert_eq!(world.next(), Seen::Answered("n1", true));
-    assert_eq!(world.next(), Seen::Ended("stuck", End::Stopping));
+    assert_eq!(world.next(), Seen::Ended("stuck", Ended::Stopping));
     assert_eq!(world.monitor.waiting(), 0);
     // Whoever comes too late is told so.
     assert_eq!(world.store(&["cluster", "heartbeat_mode"], b"disk"), Err(Refusal::ShuttingDown));
@@ -281,7 +282,7 @@ fn crash_when_asked() {
 #[test]
 fn a_failure_inside_ends_the_process_with_one_line_that_says_so() {
     for (how, line) in
-        [("panic", "uo2cb: the stack failed inside"), ("enter", "uo2cb: the monitor was entered")]
+        [("panic", "panicked: on purpose, at "), ("enter", "the monitor was entered from within")]
     {
         let output = std::process::Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "daemon::monitor::tests::crash_when_asked", "--nocapture"])
@@ -290,6 +291,10 @@ fn a_failure_inside_ends_the_process_with_one_line_that_says_so() {
             .unwrap();
         let error = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(crate::CRASH_STATUS), "{error}");
-        assert_eq!(error.lines().filter(|found| found.starts_with(line)).count(), 1, "{error}");
+        assert_eq!(
+            error.lines().filter(|found| found.starts_with("uo2cb: ") && found.contains(line)).count(),
+            1,
+            "{error}"
+        );
     }
 }

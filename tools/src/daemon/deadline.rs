@@ -1,0 +1,57 @@
+//! An end of the process that nothing can hold up: a thread that was started long before, sleeps, and once it is told
+//! to, ends the process after a short time. It takes no lock, allocates nothing and touches no file.
+
+use std::io;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rustix::thread::futex;
+
+use super::threads::{self, Standing};
+
+/// Exit status of a node that had to go at once.
+pub const STATUS: i32 = 86;
+
+/// From the moment that a fence is decided on, the most that saying so may take.
+const LIMIT: Duration = Duration::from_millis(500);
+
+static ARMED: AtomicU32 = AtomicU32::new(0);
+
+/// Starts the thread, once in a process.
+///
+/// # Errors
+/// Those of starting a thread.
+pub(crate) fn prepare() -> io::Result<()> {
+    static STARTED: Mutex<bool> = Mutex::new(false);
+    let mut started = STARTED.lock();
+    if !*started {
+        threads::spawn("deadline", Standing::Urgent, wait)?;
+        *started = true;
+    }
+    Ok(())
+}
+
+/// From now on the process has [`LIMIT`] to end by itself. Does not wait; a second call changes nothing.
+pub(crate) fn arm() {
+    if ARMED.swap(1, Ordering::SeqCst) == 0 {
+        // Nobody to be woken: then it has not begun to wait, and will not.
+        let _ = futex::wake(&ARMED, futex::Flags::PRIVATE, 1);
+    }
+}
+
+fn wait() {
+    while ARMED.load(Ordering::SeqCst) == 0 {
+        // Whatever ended the wait: it is looked at again.
+        let _ = futex::wait(&ARMED, futex::Flags::PRIVATE, 0, None);
+    }
+    thread::sleep(LIMIT);
+    exit()
+}
+
+/// Ends the process without running any of its code.
+pub(crate) fn exit() -> ! {
+    // SAFETY: _exit has no preconditions.
+    unsafe { libc::_exit(STATUS) }
+}
