@@ -3,19 +3,19 @@
 use crate::ids::{Caller, RequestId};
 use crate::time::Now;
 
-/// When, for whom, and under which name an answer that comes later is given.
+/// The context of a call: when, by whom, and the id for an answer that comes later.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Call {
     /// The time of the call.
     pub now: Now,
-    /// Who asks.
+    /// The caller.
     pub caller: Caller,
-    /// The call's name.
+    /// Its id.
     pub request: RequestId,
 }
 
 impl Call {
-    /// What happens without anybody's call: time passes, a disk answers.
+    /// The context of what no caller causes: a timer, a disk's result.
     pub(crate) fn nobody(now: Now) -> Self {
         Self { now, caller: Caller::default(), request: RequestId(u64::MAX) }
     }

@@ -30,7 +30,7 @@ pub enum Effect {
     Stopping(RequestId),
     /// It need not wait any longer.
     Stopped(RequestId),
-    /// Somebody depends on an item of the config tree.
+    /// Pin an item of the config tree.
     Pin(ItemId),
     /// No longer.
     Unpin(ItemId),

@@ -1,4 +1,4 @@
-//! The fence is a service: whoever finds that this node must go calls it with a reason (`spec/quorum.md`).
+//! Fencing: the machine that finds that this node must leave calls it with a reason (`spec/quorum.md`).
 //!
 //! What it does is the driver's configuration; here is why it is called.
 
@@ -8,10 +8,10 @@ use core::time::Duration;
 
 use crate::name::Name;
 
-/// Why this node must go.
+/// Why this node fences itself.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum FenceReason {
-    /// No good beat for so long that the others may think us dead.
+    /// No good beat for the write timeout: others may declare this node dead.
     WriteTimeout {
         /// The region.
         region: Name,

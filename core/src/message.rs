@@ -92,7 +92,7 @@ pub enum Action {
         /// Who.
         consumer: ConsumerId,
     },
-    /// A tree changed: whoever caches it must hear.
+    /// A tree changed: caches of it must be invalidated.
     Changed {
         /// Which tree.
         view: View,

@@ -60,7 +60,7 @@ impl Pending {
         self.untold += 1;
     }
 
-    /// The store has ended. None: nobody waits for it.
+    /// The store has ended. `None`: no such store waits.
     pub(crate) fn take_store(&mut self, request: RequestId) -> Option<PendingStore> {
         match self.waits.remove(&request)? {
             Wait::Store(store) => Some(store),
@@ -87,7 +87,7 @@ impl Pending {
         Some(found)
     }
 
-    /// Gives up a removal that waits for stores: of which item, and whose.
+    /// Cancels a removal that waits for stores; returns its item and its caller.
     pub(crate) fn cancel_removal(&mut self, request: RequestId) -> Option<(ItemId, Caller)> {
         match self.waits.get(&request)? {
             Wait::Stores { item, caller } => {

@@ -91,7 +91,7 @@ impl Delivery {
         self.callbacks.insert(place, callback);
     }
 
-    /// Takes a consumer off; gives the scopes of its callbacks, whose pins can go.
+    /// Removes a consumer; returns the scopes of its callbacks, whose pins can be removed.
     pub(crate) fn unregister(&mut self, consumer: ConsumerId) -> Vec<Scope> {
         let mut scopes = Vec::new();
         self.callbacks.retain(|callback| {
@@ -111,7 +111,7 @@ impl Delivery {
         &self.callbacks
     }
 
-    /// Puts the event of an edge behind those that are queued. None: nobody is to be told of such an edge.
+    /// Queues the event of an edge. `None`: such edges are not delivered.
     pub(crate) fn queue(&mut self, edge: NodeEdge) -> Option<&Event> {
         let NodeEdge { edge, node, region, whole, telling, cause, at } = edge;
         let region = match telling {

@@ -139,7 +139,7 @@ impl NodeManager {
         Ok(Stored::Done)
     }
 
-    /// The bind that the store `request` of `local` asked for has ended. Gives the node that is the local
+    /// The bind that the store `request` of `local` asked for has ended. Returns the node that is the local
     /// one now; none when the bind failed, or `local` was taken back meanwhile.
     pub(crate) fn listening(&mut self, request: RequestId, bound: bool) -> Option<&Node> {
         let cluster = self.cluster.as_mut()?;

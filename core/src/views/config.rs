@@ -57,7 +57,7 @@ impl Config {
         self.tree.apply(&mut Stack { machines, effects }, call, op)
     }
 
-    /// Goes on with a removal that waited for stores.
+    /// Continues a removal that waited for stores.
     pub(crate) fn go_on_removing(
         &mut self,
         machines: &mut Machines,
@@ -69,7 +69,7 @@ impl Config {
     }
 }
 
-/// The machines, asked about directories.
+/// The machines as the tree's subsystem.
 struct Stack<'a> {
     machines: &'a mut Machines,
     effects: &'a mut Effects,

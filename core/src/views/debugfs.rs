@@ -86,7 +86,7 @@ impl Debugfs {
     }
 }
 
-/// The machines, asked about directories.
+/// The machines as the tree's subsystem.
 struct Stack<'a> {
     machines: &'a Machines,
     consumers: &'a Consumers,
@@ -105,7 +105,7 @@ impl Stack<'_> {
         }
     }
 
-    /// A region that does not beat on a disk has number 0 and no time since its last beat.
+    /// A region that does not heartbeat on a disk has number 0, and 0 as the time since its last beat.
     fn show_region(&self, region: ItemId, file: RegionFile, call: Call, out: &mut Vec<u8>) {
         let heartbeat = &self.machines.heartbeat;
         let disk = heartbeat.get::<Disk>();

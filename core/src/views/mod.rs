@@ -36,14 +36,14 @@ impl Views {
             sysfs: Sysfs::new(owner, mainline, now),
             debugfs: Debugfs::new(owner, now),
         };
-        // Nobody has cached anything yet.
+        // Nothing is cached yet.
         for (_, tree) in views.trees() {
             tree.take_changes();
         }
         views
     }
 
-    /// A tree, to read.
+    /// A tree, read-only.
     pub(crate) fn tree(&self, view: View) -> &Tree {
         match view {
             View::Config => &self.config.tree,
@@ -52,7 +52,7 @@ impl Views {
         }
     }
 
-    /// Carries out a call on a tree.
+    /// Executes a call on a tree.
     pub(crate) fn apply(
         &mut self,
         view: View,
@@ -69,12 +69,12 @@ impl Views {
         }
     }
 
-    /// A region has been made: its directory in debugfs.
+    /// Adds the debugfs directory of a new region.
     pub(crate) fn region_made(&mut self, region: ItemId, name: &[u8], now: Now) {
         self.debugfs.add_region(region, name, now);
     }
 
-    /// A region has gone.
+    /// Removes the debugfs directory of a region.
     pub(crate) fn region_dropped(&mut self, region: ItemId, now: Now) {
         self.debugfs.remove_region(region, now);
     }

@@ -33,7 +33,7 @@ files! {
 }
 
 files! {
-    /// Files of o2cb, where the first tools of the user heartbeat look.
+    /// Files of o2cb, which the first tools of the user heartbeat use.
     enum OldO2cbFile {
         Mode = Attribute::read_write("heartbeat_mode"),
         AvailableModes = Attribute::read_only("heartbeat_available_modes"),
@@ -93,7 +93,7 @@ impl Sysfs {
     }
 }
 
-/// The machines, asked about directories.
+/// The machines as the tree's subsystem.
 struct Stack<'a> {
     machines: &'a mut Machines,
     effects: &'a mut Effects,
@@ -117,7 +117,7 @@ impl Stack<'_> {
         }
     }
 
-    /// In the kernel a mounted file system uses the stack; what stands for one here is a consumer that holds a region.
+    /// In the kernel a mounted file system uses the stack. Here that is a consumer that holds a region.
     fn in_use(&self) -> bool {
         self.consumers.holds_any()
     }
@@ -157,7 +157,7 @@ impl Stack<'_> {
     }
 }
 
-/// Nothing is made or removed here.
+/// Nothing can be made or removed in sysfs.
 impl Subsystem for Stack<'_> {
     fn make(&mut self, _: &Context<'_>, _: ItemId, _: &Name, _: ItemId) -> Result<Made, Refusal> {
         Err(Refusal::NothingMadeHere)
