@@ -76,7 +76,7 @@ time since the disk was opened. Without WHEN, always.
 TIME is a number with us, ms, s or m. A fault without a value of its
 own may have WHEN in its place: lost=30 is lost@30.
 
-Example: delay=3s@10,eio=write@20..25,lost=30,torn=100@31,hang@40
+Example: delay=3s@10,eio=write@20..25,lost=30,torn=9@3,hang@4,stale@5
 ";
 
     pub(super) fn has_stale_reads(&self) -> bool {

@@ -17,10 +17,9 @@ const START: u64 = 1;
 /// what to write to the region's files. A file that exists is not touched.
 #[derive(Args)]
 #[command(after_help = "\
-Examples:
+Example, with the printed values in block_bytes, start_block and blocks:
   uo2cb format /tmp/shared
-  exec 7<> /tmp/shared                   with the printed values in block_bytes, start_block, blocks:
-  echo 7 > cluster/c/heartbeat/R/dev")]
+  /bin/echo 7 7<> /tmp/shared > cluster/c/heartbeat/R/dev")]
 pub(crate) struct Format {
     /// The file to make
     #[arg(value_hint = ValueHint::FilePath)]
