@@ -4,6 +4,7 @@
 mod common;
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
@@ -244,6 +245,53 @@ fn each_refusal_is_one_line_of_the_log() {
     assert_eq!(refused[0]["path"], "cluster/c/idle_timeout_ms");
     assert_eq!(refused[0]["value"], "soon");
     assert_eq!(refused[0]["errno"], "EINVAL");
+}
+
+/// What only the system can refuse, and what only a mount lets one call.
+#[test]
+fn lines_name_addresses_removed_items_and_floods() {
+    if !can_mount() {
+        return;
+    }
+    let world = World::new();
+    let pid = world.mount();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    fs::create_dir(world.at("cluster/c")).unwrap();
+    // The first is of the range for documentation, so nobody's.
+    for (name, address, errno) in
+        [("n1", "192.0.2.1", libc::EADDRNOTAVAIL), ("n2", "127.0.0.1", libc::EADDRINUSE)]
+    {
+        let node = world.at("cluster/c/node").join(name);
+        fs::create_dir(&node).unwrap();
+        for (file, value) in [("ipv4_address", address), ("ipv4_port", &port), ("num", &name[1..])] {
+            fs::write(node.join(file), value).unwrap();
+        }
+        assert_eq!(fs::write(node.join("local"), "1").unwrap_err().raw_os_error(), Some(errno));
+    }
+    let open = fs::File::options().write(true).open(world.at("cluster/c/node/n2/num")).unwrap();
+    fs::remove_dir(world.at("cluster/c/node/n2")).unwrap();
+    (&open).write_all(b"7").unwrap_err();
+    let file = world.at("cluster/c/node/n1/num");
+    for _ in 0..5_000 {
+        fs::write(&file, "300").unwrap_err();
+    }
+    world.ok(&["umount", "config"]);
+    let log = world.log(pid);
+    for line in [
+        "store cluster/c/node/n1/local \"1\": \
+         the address 192.0.2.1 is not one of this machine's (EADDRNOTAVAIL), for pid",
+        &format!(
+            "store cluster/c/node/n2/local \"1\": \
+             port {port} of 127.0.0.1 is in use by another process (EADDRINUSE), for pid"
+        ),
+        "store cluster/c/node/n2/num \"7\": the item has been removed (ENOENT), for pid",
+        "store cluster/c/node/n1/num \"300\": num is 0 to 254 (ERANGE), for pid",
+    ] {
+        assert_eq!(log.matches(line).count(), 1, "{line}: {log}");
+    }
+    let counts = log.lines().filter_map(|line| line.split_once(" last line ")?.1.split(' ').next());
+    assert_eq!(counts.map(|count| count.parse::<u64>().unwrap()).sum::<u64>(), 4999, "{log}");
 }
 
 #[test]

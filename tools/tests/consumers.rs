@@ -172,5 +172,6 @@ fn the_end_of_the_node_is_told() {
     let mut watch = world.follower(&["watch", "--json"]);
     world.ok(&["umount", "config"]);
     assert_eq!(watch.child.wait().unwrap().code(), Some(1));
-    assert_eq!(watch.lines().len(), 1);
+    let lines = watch.lines();
+    assert_eq!((lines.len(), lines[1].as_str()), (2, r#"{"ended":"the node stops"}"#));
 }

@@ -34,11 +34,12 @@ struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  uo2cb demo                             see a whole session, leaving nothing behind
-  mkdir /tmp/o2cb && uo2cb mount /tmp/o2cb --heartbeat-mode user
-  mkdir /tmp/o2cb/cluster/c              then as on a machine with the kernel modules
-  uo2cb status                           cluster, nodes, regions, who is up where
-  uo2cb watch                            every heartbeat event as it is delivered
+  uo2cb demo                    see a whole session, leaving nothing behind
+  mkdir /tmp/o2cb
+  uo2cb mount /tmp/o2cb --heartbeat-mode user
+  mkdir /tmp/o2cb/cluster/c     then as on a machine with the kernel modules
+  uo2cb status                  cluster, nodes, regions, who is up where
+  uo2cb watch                   every heartbeat event as it is delivered
   uo2cb umount /tmp/o2cb
 
 Exit status: 0 success, 1 failure, 2 wrong use of the command line, 86 a node
