@@ -8,6 +8,26 @@ use core::time::Duration;
 
 use crate::name::Name;
 
+/// What a fence does to the machine (`fence_method`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum FenceMethod {
+    /// `reset`: restart at once.
+    #[default]
+    Reset,
+    /// `panic`.
+    Panic,
+}
+
+impl FenceMethod {
+    /// The word in `fence_method`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Reset => "reset",
+            Self::Panic => "panic",
+        }
+    }
+}
+
 /// Why this node fences itself.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum FenceReason {

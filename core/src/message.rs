@@ -4,11 +4,12 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::error::{Errno, Refusal};
+use crate::fence::FenceMethod;
 use crate::fence::FenceReason;
-use crate::heartbeat::disk::{DiskRequest, DiskResult};
-use crate::heartbeat::{Edge, Event, NodeName};
+use crate::heartbeat::disk::request::{DiskRequest, DiskResult};
+use crate::heartbeat::event::{Edge, Event, NodeName};
 use crate::ids::{Caller, ConsumerId, ItemId, RequestId, View};
-use crate::nodeman::{Address, FenceMethod};
+use crate::nodeman::address::Address;
 use crate::note::Note;
 use crate::tree::{Answer, Change, Op};
 

@@ -5,13 +5,13 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::error::Refusal;
-use crate::fence::FenceReason;
-use crate::heartbeat::disk::DiskNote;
+use crate::fence::{FenceMethod, FenceReason};
+use crate::heartbeat::disk::note::DiskNote;
 use crate::heartbeat::event::Event;
 use crate::ids::{Caller, ConsumerId, RequestId, View};
 use crate::logmask::Subject;
 use crate::name::{Name, printable};
-use crate::nodeman::{Address, FenceMethod};
+use crate::nodeman::address::Address;
 
 /// Severity of a line.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

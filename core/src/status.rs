@@ -1,15 +1,17 @@
 //! A snapshot of the stack's state.
 
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::consumers::Consumers;
-use crate::heartbeat::{Disk, NodeName, Region};
+use crate::fence::FenceMethod;
+use crate::heartbeat::disk::{Disk, DiskStatus};
+use crate::heartbeat::event::NodeName;
+use crate::heartbeat::layer::Region;
 use crate::ids::{ItemId, NodeNum, NodeSet};
 use crate::machines::Machines;
 use crate::name::Name;
-use crate::nodeman::{Address, FenceMethod};
+use crate::nodeman::Address;
 use crate::tree::Tree;
 
 /// The state of the whole stack.
@@ -116,21 +118,4 @@ pub struct RegionStatus {
     pub disk: Option<DiskStatus>,
     /// The nodes that are up, by number, and since when (wall clock since 1970).
     pub up: Vec<(NodeName, Duration)>,
-}
-
-/// The device of a region.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct DiskStatus {
-    /// Its name.
-    pub device: String,
-    /// Id of the thread that heartbeats.
-    pub pid: u32,
-    /// Size of a slot.
-    pub block_bytes: u32,
-    /// Where the region begins, in slots.
-    pub start_block: u64,
-    /// How many slots it has.
-    pub blocks: u32,
-    /// Steady? Until then the write to `dev` waits.
-    pub steady: bool,
 }

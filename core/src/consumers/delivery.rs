@@ -8,7 +8,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::heartbeat::{Edge, Event, NodeEdge, Telling};
+use crate::heartbeat::event::{Edge, Event, NodeEdge, Telling};
 use crate::ids::{ConsumerId, ItemId};
 use crate::time::Instant;
 

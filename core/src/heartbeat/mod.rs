@@ -6,7 +6,7 @@
 
 pub mod disk;
 pub(crate) mod event;
-mod layer;
+pub(crate) mod layer;
 mod method;
 mod registry;
 #[cfg(test)]

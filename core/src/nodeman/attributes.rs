@@ -2,9 +2,10 @@
 
 use alloc::vec::Vec;
 
-use super::{Address, Cluster, FenceMethod, Node, NodeManager, parse_address};
+use super::{Address, Cluster, Node, NodeManager, parse_address};
 use crate::effect::{Effect, Effects};
 use crate::error::Refusal;
+use crate::fence::FenceMethod;
 use crate::ids::{ItemId, NodeNum, RequestId};
 use crate::message::Action;
 use crate::note::Note;

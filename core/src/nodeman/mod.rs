@@ -1,6 +1,6 @@
 //! The node manager: the cluster, its nodes, and which of them is the local one (`spec/o2nm.md`).
 
-mod address;
+pub(crate) mod address;
 mod attributes;
 #[cfg(test)]
 mod tests;
@@ -12,32 +12,13 @@ pub use self::attributes::{CLUSTER, NODE, NODES};
 pub(crate) use self::attributes::{ClusterFile, NodeFile};
 use crate::effect::Effects;
 use crate::error::Refusal;
+use crate::fence::FenceMethod;
 use crate::ids::{ItemId, NodeNum, NodeSet, RequestId};
 use crate::message::Action;
 use crate::name::Name;
 
 /// Longest name of a node, in bytes.
 const NODE_NAME_MAX: usize = 64;
-
-/// What a fence does to the machine (`fence_method`).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum FenceMethod {
-    /// `reset`: restart at once.
-    #[default]
-    Reset,
-    /// `panic`.
-    Panic,
-}
-
-impl FenceMethod {
-    /// The word in `fence_method`.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Reset => "reset",
-            Self::Panic => "panic",
-        }
-    }
-}
 
 /// A node as configured so far.
 #[derive(Clone, PartialEq, Eq, Debug)]

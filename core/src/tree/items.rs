@@ -3,8 +3,8 @@
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
+use super::kind::Kind;
 use super::meta::{Meta, Object};
-use super::schema::Kind;
 use crate::error::Refusal;
 use crate::ids::ItemId;
 use crate::name::Name;

@@ -4,9 +4,10 @@ use alloc::vec::Vec;
 
 use super::detach::Removal;
 use super::items::Items;
+use super::kind::Attribute;
 use super::listing::DirEntry;
 use super::meta::{Attr, Meta, Object, SetAttr};
-use super::schema::{Attribute, Context, Stored, Subsystem};
+use super::schema::{Context, Stored, Subsystem};
 use super::{Change, Tree};
 use crate::call::Call;
 use crate::error::Refusal;

@@ -173,5 +173,5 @@ fn the_fence_names_region_and_device_and_the_method() {
         _ => None,
     });
     let reason = "no good beat of region R (vda) for 12000 milliseconds".to_string();
-    assert_eq!(fence, Some((crate::nodeman::FenceMethod::Panic, reason)));
+    assert_eq!(fence, Some((crate::FenceMethod::Panic, reason)));
 }
