@@ -1,12 +1,13 @@
 //! The queue on io_uring: all requests of a batch in one system call.
 
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use io_uring::types::{SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::{Resource, geteuid, getrlimit};
 
@@ -25,6 +26,8 @@ const WORKERS: u32 = 1024;
 /// to end with more than one. To wake up for each costs more than the requests; beats are seconds apart.
 const GATHER_EACH: u32 = 15;
 const GATHER_MOST: u32 = 3000;
+/// Between two tries where the kernel has no memory for requests at the moment.
+const PAUSE: Duration = Duration::from_millis(10);
 /// Marks the completion that the bell causes.
 const BELL: u64 = u64::MAX;
 
@@ -278,12 +281,33 @@ impl Uring {
                     gather = false;
                 }
                 Err(error) => match Errno::from_io_error(&error).unwrap_or(Errno::IO) {
-                    // Time is up, a signal; no memory for requests or too many completions: again later.
-                    Errno::TIME | Errno::INTR | Errno::AGAIN | Errno::BUSY => return Ok(()),
+                    // Time is up, a signal.
+                    Errno::TIME | Errno::INTR => return Ok(()),
+                    // No memory for requests, or too many completions: again, but not at once.
+                    Errno::AGAIN | Errno::BUSY if wait => return self.pause(until),
+                    Errno::AGAIN | Errno::BUSY => return Ok(()),
                     errno => return Err(errno),
                 },
             }
         }
+    }
+
+    /// Waits where the ring cannot, for a moment: until something has ended, the bell rings or [`PAUSE`] is over.
+    fn pause(&self, until: Option<Instant>) -> Result<(), Errno> {
+        let left = until.map_or(PAUSE, |until| until.saturating_duration_since(Instant::now()).min(PAUSE));
+        let left = rustix::event::Timespec { tv_sec: 0, tv_nsec: left.subsec_nanos().into() };
+        // SAFETY: the ring keeps its descriptor open for longer than this.
+        let ring = unsafe { BorrowedFd::borrow_raw(self.ring.0.as_raw_fd()) };
+        let mut ready = [PollFd::new(&ring, PollFlags::IN), PollFd::new(&self.bell, PollFlags::IN)];
+        match poll(&mut ready, Some(&left)) {
+            Ok(_) => {}
+            Err(Errno::INTR) => return Ok(()),
+            Err(errno) => return Err(errno),
+        }
+        if ready[1].revents().contains(PollFlags::IN) {
+            self.bell.answer();
+        }
+        Ok(())
     }
 
     /// Calls `each` for what has ended.
