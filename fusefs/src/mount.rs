@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 
 use fuser::{MountOption, Session, SessionACL, SessionUnmounter};
 use parking_lot::Mutex;
+use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use uo2cb_core::View;
 use uo2cb_core::tree::Change;
 
@@ -112,7 +113,10 @@ pub fn mount(
         ended(if served.over.load(Ordering::SeqCst) { None } else { result.err() });
     };
     let thread = service.thread(&format!("fuse-{view:?}").to_lowercase(), Box::new(serve))?;
-    Ok(Mounted { path, view, invalidator, state, unmounter, thread: Some(thread) })
+    let mounted = Mounted { path, view, invalidator, state, unmounter, thread: Some(thread) };
+    // It has a thread, and that has its memory: asked once, it answers. Else it is unmounted here.
+    statx(CWD, &mounted.path, AtFlags::STATX_FORCE_SYNC, StatxFlags::BASIC_STATS)?;
+    Ok(mounted)
 }
 
 fn config(options: &Options) -> fuser::Config {

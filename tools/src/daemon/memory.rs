@@ -11,6 +11,14 @@ use super::error::plain;
 /// What the heap keeps in reserve, and by how much it grows.
 const RESERVE: libc::c_int = 1 << 20;
 
+/// What a node may want at any time after its start: clients and opened devices with their threads, tables that grow.
+const HEADROOM: usize = 8 << 20;
+
+/// Whether there is room for what a node will want. Later there would be no way to refuse it.
+pub(crate) fn has_headroom() -> bool {
+    Vec::<u8>::new().try_reserve_exact(HEADROOM).is_ok()
+}
+
 /// Has the heap take little memory, and keep some: one for all threads instead of one each, which are of 64 MiB of
 /// addresses, and little is allocated here by many at the same time.
 pub(crate) fn keep_small() {

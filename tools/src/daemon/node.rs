@@ -21,6 +21,7 @@ use super::deadline;
 use super::disk::Choice;
 use super::error::Error;
 use super::fence;
+use super::memory;
 use super::monitor::{Interest, Monitor};
 use super::mountpoint;
 use super::notes::{LogFormat, LogTarget, Notes};
@@ -242,6 +243,9 @@ impl Node {
             let info = Info::new(dirs);
             let server = Server::start(&socket, &self.monitor, info, self.stop.clone());
             self.server = Some(server.map_err(Error::Control)?);
+        }
+        if !memory::has_headroom() {
+            return Err(Error::System(rustix::io::Errno::NOMEM.into()));
         }
         Ok(())
     }
