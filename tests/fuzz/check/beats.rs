@@ -36,6 +36,8 @@ struct Region {
     /// The baseline has been read.
     baseline: bool,
     generation: u64,
+    /// The last seq that was written, or else found in the own slot.
+    seq: u64,
     /// When the last beat began whose unchanged samples counted, and whether those of the present one do.
     counted: Option<Duration>,
     counts: bool,
@@ -54,6 +56,7 @@ impl Region {
             slots: Default::default(),
             baseline: false,
             generation: 0,
+            seq: 0,
             counted: None,
             counts: false,
             good: false,
@@ -183,8 +186,8 @@ impl World {
                 self.leave(num as u8);
             }
         }
-        let Region { disk, removed, .. } = self.regions[region];
-        self.regions[region] = Region { removed, ..Region::idle(disk) };
+        let Region { disk, removed, seq, .. } = self.regions[region];
+        self.regions[region] = Region { removed, seq, ..Region::idle(disk) };
     }
 
     fn join(&mut self, num: u8) {
@@ -249,17 +252,21 @@ impl World {
 
     /// What the node must conclude from a read that it is about to be given.
     fn sampled(&mut self, region: usize, bytes: &[u8]) {
-        let seq = self.fixture.seconds();
+        let seconds = self.fixture.seconds();
         let state = &mut self.regions[region];
         if state.removed {
             return;
         }
         let slots = bytes.chunks_exact(SLOT).map(decode);
         if !state.baseline {
+            let own = decode(&bytes[..SLOT]);
+            let counts_on = own.good && own.block.seq < 1 << 36;
+            state.seq = if counts_on { own.block.seq } else { 0 };
             state.slots.iter_mut().zip(slots).for_each(|(slot, found)| slot.populate(&found));
             state.baseline = true;
             return;
         }
+        let seq = seconds.max(state.seq + 1);
         let found: Vec<_> = slots.collect();
         let (last, own) = (state.slots[0].last, found[0].block);
         state.good = last.0 != 0 && (own.node, own.generation, own.seq) == (0, last.1, last.0);
@@ -370,7 +377,9 @@ impl World {
             }
             Action::Disk(_, DiskRequest::Write { slot, block, .. }) => {
                 let generation = if state.removed { 0 } else { state.generation };
-                assert_eq!((slot, block.node, block.seq), (0, 0, seconds), "the own block");
+                // Never again a seq that was written before.
+                state.seq = seconds.max(state.seq + 1);
+                assert_eq!((slot, block.node, block.seq), (0, 0, state.seq), "the own block");
                 assert_eq!((block.generation, block.dead_ms), (generation, 6000), "the own block");
             }
             _ => {}
