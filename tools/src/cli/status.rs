@@ -71,8 +71,7 @@ fn write_lines(out: &mut String, status: &Value) -> std::fmt::Result {
         let held = if holds > 0 { format!(", held by {holds}") } else { String::new() };
         writeln!(out, "region     {} ({}){held}", text(region, "name"), text(region, "method"))?;
         if let Some(disk) = region.get("disk").filter(|disk| disk.is_object()) {
-            let steady = disk.get("steady").and_then(Value::as_bool).unwrap_or(false);
-            let state = if steady { "steady" } else { "starting" };
+            let state = state(disk);
             let number = |key| disk.get(key).unwrap_or(&Value::Null);
             writeln!(
                 out,
@@ -89,6 +88,25 @@ fn write_lines(out: &mut String, status: &Value) -> std::fmt::Result {
     }
     let consumers = status.get("consumers").unwrap_or(&Value::Null);
     writeln!(out, "consumers  {consumers}")
+}
+
+/// Good beats are two seconds apart; a region whose last one is further away than this hangs.
+const LATE: u64 = 5000;
+
+/// What a region does on its disk.
+fn state(disk: &Value) -> String {
+    let number = |key| disk.get(key).and_then(Value::as_u64);
+    let (left, limit) = (number("beats_left").unwrap_or(0), number("beats_limit").unwrap_or(0));
+    let elapsed = number("elapsed_time_in_ms").unwrap_or(0);
+    let seconds = |ms: u64| format!("{}.{} s", ms / 1000, ms % 1000 / 100);
+    if !disk.get("steady").and_then(Value::as_bool).unwrap_or(false) {
+        return format!("starting, {left} more good beats of at most {limit}");
+    }
+    if elapsed < LATE {
+        return "steady".into();
+    }
+    let timeout = number("write_timeout_in_ms").unwrap_or(0);
+    format!("no good write for {} (write timeout {})", seconds(elapsed), seconds(timeout))
 }
 
 #[cfg(test)]
@@ -115,6 +133,15 @@ mod tests {
              node     n2 (-) -:-\nregion     D (disk)\n  disk     vda, steady; 255 slots of 512 bytes \
              from block 1\nregion     R (user), held by 2\n  up       n1 (1) since T\nconsumers  1\n"
         );
+        let shown = |disk: Value| state(&disk);
+        assert_eq!(shown(json!({"steady": true, "elapsed_time_in_ms": 2004})), "steady");
+        assert_eq!(
+            shown(json!({"steady": true, "elapsed_time_in_ms": 7049, "write_timeout_in_ms": 12_000})),
+            "no good write for 7.0 s (write timeout 12.0 s)"
+        );
+        let starting =
+            json!({"steady": false, "beats_left": 2, "beats_limit": 7, "elapsed_time_in_ms": null});
+        assert_eq!(shown(starting), "starting, 2 more good beats of at most 7");
         assert!(lines(&json!({"cluster": null})).contains("no cluster\n"));
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use uo2cb_core::heartbeat::{Cause, Event, NodeName};
-use uo2cb_core::{DiskStatus, Errno, Refusal, Status};
+use uo2cb_core::{DiskStatus, Errno, Instant, Refusal, Status};
 
 use super::Info;
 use crate::daemon::clock::utc;
@@ -32,7 +32,7 @@ pub(super) fn event(event: &Event) -> Value {
     }})
 }
 
-fn disk(disk: &DiskStatus) -> Value {
+fn disk(disk: &DiskStatus, now: Instant) -> Value {
     json!({
         "device": disk.device,
         "pid": disk.pid,
@@ -40,6 +40,10 @@ fn disk(disk: &DiskStatus) -> Value {
         "start_block": disk.start_block,
         "blocks": disk.blocks,
         "steady": disk.steady,
+        "beats_left": disk.beats_left,
+        "beats_limit": disk.beats_limit,
+        "elapsed_time_in_ms": disk.last_good.map(|good| now.since(good).as_millis() as u64),
+        "write_timeout_in_ms": disk.write_timeout.as_millis() as u64,
     })
 }
 
@@ -65,7 +69,7 @@ pub(super) fn error(message: &str) -> Value {
     json!({"error": {"message": message}})
 }
 
-pub(super) fn status(status: &Status, waiting: usize, info: &Info) -> Value {
+pub(super) fn status(status: &Status, now: Instant, waiting: usize, info: &Info) -> Value {
     let since = |(node, since): &(NodeName, Duration)| json!({"name": node.name.to_string(), "num": node.num.get(), "since": utc(*since)});
     let cluster = status.cluster.as_ref().map(|cluster| {
         let nodes: Vec<_> = cluster
@@ -96,7 +100,7 @@ pub(super) fn status(status: &Status, waiting: usize, info: &Info) -> Value {
                 "name": region.name.to_string(),
                 "method": region.method,
                 "holds": region.holds,
-                "disk": region.disk.as_ref().map(disk),
+                "disk": region.disk.as_ref().map(|of| disk(of, now)),
                 "up": region.up.iter().map(since).collect::<Vec<_>>(),
             })
         })

@@ -93,7 +93,8 @@ impl Session<'_> {
         match line.get("request").and_then(Value::as_str) {
             Some("status") => {
                 let status = self.shared.monitor.read(uo2cb_core::Engine::status);
-                Some(render::status(&status, self.shared.monitor.waiting(), &self.shared.info))
+                let (now, waiting) = (self.shared.monitor.now(), self.shared.monitor.waiting());
+                Some(render::status(&status, now, waiting, &self.shared.info))
             }
             Some("watch") => self.subscribe(None, 0),
             Some("hold") => {

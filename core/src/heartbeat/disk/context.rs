@@ -77,6 +77,10 @@ impl Common {
         self.mode == Mode::Global
     }
 
+    pub(super) fn write_timeout(&self) -> Duration {
+        PERIOD.saturating_mul(self.dead_threshold.saturating_sub(1))
+    }
+
     /// Are regions to be pinned now? Above the cut-off one of them may go without harm.
     pub(super) fn pins(&self) -> bool {
         self.users > 0 && self.sets.quorum.len() <= PIN_CUT_OFF
@@ -116,7 +120,7 @@ impl<'a> Context<'a> {
 
     /// A node stops writing this long after its last good write, before others declare it dead.
     pub(super) fn write_timeout(&self) -> Duration {
-        PERIOD.saturating_mul(self.common.dead_threshold.saturating_sub(1))
+        self.common.write_timeout()
     }
 
     /// The configured nodes and those still live.

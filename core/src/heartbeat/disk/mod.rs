@@ -137,6 +137,10 @@ impl Disk {
             start_block: region.start_block,
             blocks: region.blocks,
             steady: run.is_some_and(Run::steady),
+            beats_left: run.map_or(0, |run| run.steady_left),
+            beats_limit: run.filter(|run| !run.steady()).map_or(0, |run| run.unsteady_left),
+            last_good: run.and_then(|run| run.last_good),
+            write_timeout: self.common.write_timeout(),
         })
     }
 

@@ -108,8 +108,8 @@ pub(super) struct Run {
     /// When the last beat that counts began, and whether this one does: see [`tick`](Self::tick).
     counted: Option<Instant>,
     counts: bool,
-    steady_left: u32,
-    unsteady_left: u32,
+    pub(super) steady_left: u32,
+    pub(super) unsteady_left: u32,
     /// When the write of the last good beat began: others may have seen its block from then on.
     pub(super) last_good: Option<Instant>,
     /// When others may think us dead.

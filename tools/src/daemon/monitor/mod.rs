@@ -20,7 +20,7 @@ use std::thread::JoinHandle;
 use parking_lot::Mutex;
 use uo2cb_core::heartbeat::Method;
 use uo2cb_core::tree::{Op, Tree};
-use uo2cb_core::{Caller, Config, ConsumerId, Engine, Input, ItemId, Now, RequestId, View};
+use uo2cb_core::{Caller, Config, ConsumerId, Engine, Input, Instant, ItemId, Now, RequestId, View};
 use uo2cb_fusefs::{Mounted, Respond, Service};
 
 use super::clock::{Clock, Timer};
@@ -177,6 +177,11 @@ impl Monitor {
     /// Reads the engine.
     pub(crate) fn read<T>(&self, look: impl FnOnce(&Engine) -> T) -> T {
         self.enter(|state, _| look(&state.engine))
+    }
+
+    /// The time by which the engine acts.
+    pub(crate) fn now(&self) -> Instant {
+        self.clock.now().mono
     }
 
     /// Requests without an answer.

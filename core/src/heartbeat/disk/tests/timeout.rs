@@ -47,6 +47,9 @@ fn two_slow_writes_in_a_row_end_with_the_whole_timeout_in_the_log_and_in_debugfs
     world.fault.insert('R', Fault::Hang);
     let last_good = world.bench.mono - Duration::from_millis(3500);
     assert_eq!(world.debug("R/elapsed_time_in_ms"), "3500\n");
+    let status = world.bench.engine.status().regions.remove(0).disk.unwrap();
+    let since = status.last_good.map(Instant::since_start);
+    assert_eq!((since, status.write_timeout), (Some(last_good), Duration::from_secs(12)));
     while world.fences() == 0 {
         let elapsed = (world.bench.mono - last_good).as_millis();
         assert_eq!(world.debug("R/elapsed_time_in_ms"), alloc::format!("{elapsed}\n"));
