@@ -4,10 +4,11 @@ use std::fmt;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fstat, openat};
 use rustix::io::{Errno, pread, pwrite};
 
 use crate::device::{Device, Info};
+use crate::holder::Holder;
 use crate::info;
 
 /// A block device or a regular file, opened for reading and writing. A block device always passes by the page
@@ -30,7 +31,31 @@ pub enum OpenError {
     NotADisk,
     /// A regular file, which was not wanted.
     RegularFile,
+    /// The descriptor of another user is not open for both reading and writing.
+    NotForWriting,
+    /// The descriptor of another user cannot be taken over, for this reason.
+    NotCopied(Errno),
 }
+
+/// Why a descriptor cannot serve as a disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DescriptorError {
+    /// Why.
+    pub error: OpenError,
+    /// What it is open on, as far as that is known: a path or the like.
+    pub open_on: Option<PathBuf>,
+}
+
+impl fmt::Display for DescriptorError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.open_on {
+            Some(path) => write!(f, "open on {}: {}", path.display(), self.error),
+            None => self.error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for DescriptorError {}
 
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -39,6 +64,12 @@ impl fmt::Display for OpenError {
             Self::BadDescriptor => f.write_str("no such descriptor"),
             Self::NotADisk => f.write_str("neither a block device nor a regular file"),
             Self::RegularFile => f.write_str("a regular file, not a block device"),
+            Self::NotForWriting => {
+                f.write_str("not open for reading and writing, which another user's descriptor must be")
+            }
+            Self::NotCopied(errno) => {
+                write!(f, "a descriptor of another user, which this process cannot take over: {errno}")
+            }
         }
     }
 }
@@ -54,9 +85,34 @@ impl DirectFile {
     /// See [`OpenError`].
     pub fn open(path: &Path, strict: bool) -> Result<Self, OpenError> {
         // Held by this descriptor, it cannot be exchanged for something else between look and open.
-        let place = openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-        let stat = fstat(&place)?;
-        let again = PathBuf::from(format!("/proc/self/fd/{}", place.as_raw_fd()));
+        let held = openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+        Self::open_held(&held, strict)
+    }
+
+    /// Opens what a descriptor of `holder` is open on, with a position and flags of its own. For the user of
+    /// this process the rights are those of this process, whichever way that descriptor was opened, as in the
+    /// kernel; any other user must hold it open for reading and writing.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open_descriptor(holder: Holder, descriptor: i32, strict: bool) -> Result<Self, DescriptorError> {
+        let copy = holder.copy(descriptor).map_err(|error| DescriptorError { error, open_on: None })?;
+        let opened = match fstat(&copy.fd) {
+            // Files of /proc and the like have no size, and do what they do with the rights of their opener.
+            Ok(stat) if !copy.own && is_file(&stat) && stat.st_size == 0 => Err(OpenError::NotADisk),
+            Ok(_) => Self::open_held(&copy.fd, strict),
+            Err(errno) => Err(errno.into()),
+        };
+        opened.map_err(|error| {
+            let open_on = info::name_behind(&own_link(&copy.fd));
+            DescriptorError { error, open_on: Some(open_on) }
+        })
+    }
+
+    /// Opens once more what one's own descriptor is open on.
+    fn open_held(held: &OwnedFd, strict: bool) -> Result<Self, OpenError> {
+        let stat = fstat(held)?;
+        let again = own_link(held);
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::BlockDevice => {
                 let file = reopen(&again, OFlags::DIRECT)?;
@@ -81,29 +137,15 @@ impl DirectFile {
             _ => Err(OpenError::NotADisk),
         }
     }
+}
 
-    /// Opens what descriptor `descriptor` of process `pid` (or thread) is open on, whichever way that
-    /// descriptor was opened: with a position, flags and rights of its own, those of this process. The
-    /// descriptor must stay meanwhile.
-    ///
-    /// # Errors
-    /// See [`OpenError`].
-    pub fn open_descriptor(pid: u32, descriptor: i32, strict: bool) -> Result<Self, OpenError> {
-        if descriptor < 0 {
-            return Err(OpenError::BadDescriptor);
-        }
-        let facts = std::fs::read_to_string(format!("/proc/{pid}/fdinfo/{descriptor}"));
-        let facts = facts.map_err(|error| match Errno::from_io_error(&error) {
-            None | Some(Errno::NOENT) => OpenError::BadDescriptor,
-            Some(errno) => OpenError::Failed(errno),
-        })?;
-        let flags = facts.lines().find_map(|line| line.strip_prefix("flags:"));
-        let flags = flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok()).unwrap_or(0);
-        if OFlags::from_bits_retain(flags).contains(OFlags::PATH) {
-            return Err(OpenError::BadDescriptor);
-        }
-        Self::open(Path::new(&format!("/proc/{pid}/fd/{descriptor}")), strict)
-    }
+fn is_file(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+}
+
+/// The path of what a descriptor of this process is open on.
+fn own_link(fd: &OwnedFd) -> PathBuf {
+    PathBuf::from(format!("/proc/thread-self/fd/{}", fd.as_raw_fd()))
 }
 
 /// Opens the file behind a path descriptor.

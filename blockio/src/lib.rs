@@ -38,6 +38,7 @@ mod best;
 mod device;
 mod direct;
 mod faulty;
+mod holder;
 mod info;
 mod mem;
 mod queue;
@@ -46,8 +47,9 @@ mod uring;
 
 pub use best::{Best, best};
 pub use device::{Device, Info, Kind};
-pub use direct::{DirectFile, OpenError};
+pub use direct::{DescriptorError, DirectFile, OpenError};
 pub use faulty::{Effect, Fate, Faulty, Plan, Script, ScriptError};
+pub use holder::Holder;
 pub use mem::MemDisk;
 pub use queue::{Completion, DiskKey, Op, Queue, Refused, Room, Waker};
 /// An error number of the system.

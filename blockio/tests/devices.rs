@@ -12,7 +12,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use common::{file_disk, queues, run};
-use uo2cb_blockio::{Device, DirectFile, Errno, Kind, OpenError, Room};
+use uo2cb_blockio::{Device, DirectFile, Errno, Holder, Kind, OpenError, Room};
 use uo2cb_test_support::loops::Loop;
 use uo2cb_test_support::not_run;
 
@@ -148,8 +148,9 @@ fn what_is_no_disk() {
 fn descriptors_of_a_process() {
     let folder = tempfile::tempdir().unwrap();
     let (path, file) = file_disk(&folder, "disk.img", 8192);
-    let pid = std::process::id();
-    let open = |descriptor: i32| DirectFile::open_descriptor(pid, descriptor, false);
+    let holder = Holder { thread: std::process::id(), uid: rustix::process::geteuid().as_raw() };
+    let open =
+        |descriptor: i32| DirectFile::open_descriptor(holder, descriptor, false).map_err(|error| error.error);
 
     let mine = open(file.as_raw_fd()).unwrap();
     assert_eq!((mine.info().name.as_str(), mine.info().bytes), ("disk.img", 8192));
@@ -168,8 +169,9 @@ fn descriptors_of_a_process() {
     let (end, _other) = std::os::unix::net::UnixStream::pair().unwrap();
     let error = open(end.as_raw_fd()).unwrap_err();
     assert!(matches!(error, OpenError::NotADisk | OpenError::Failed(Errno::NXIO)), "{error:?}");
-    let nobody = DirectFile::open_descriptor(u32::MAX, 0, false).unwrap_err();
-    assert_eq!(nobody, OpenError::BadDescriptor);
+    let nobody = Holder { thread: u32::MAX, ..holder };
+    let error = DirectFile::open_descriptor(nobody, 0, false).unwrap_err().error;
+    assert_eq!(error, OpenError::BadDescriptor);
 }
 
 /// No file of /proc can do direct I/O.

@@ -28,6 +28,7 @@ mod last;
 mod mountinfo;
 mod names;
 mod place;
+mod procfs;
 mod walk;
 
 #[cfg(test)]
@@ -42,6 +43,7 @@ use std::sync::Arc;
 use rustix::fs::{CWD, OFlags};
 
 pub use self::failure::Failure;
+pub use self::procfs::proc_is_own;
 
 use self::entry::Settled;
 use self::last::LastCaller;

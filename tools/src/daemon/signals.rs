@@ -3,12 +3,14 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use rustix::process::{Pid, test_kill_process};
 use uo2cb_core::RequestId;
+use uo2cb_fusefs::caller::proc_is_own;
 
 use super::crash;
 
@@ -154,6 +156,11 @@ impl Caller {
 
     /// What /proc says of it, if it can be read.
     fn status<'a>(&self, buffer: &'a mut [u8; 4096]) -> Option<&'a [u8]> {
+        // In a /proc of another PID name space the number is a stranger's.
+        static OWN: OnceLock<bool> = OnceLock::new();
+        if !OWN.get_or_init(proc_is_own) {
+            return None;
+        }
         let mut file = File::open(format!("/proc/{}/status", self.thread)).ok()?;
         let mut length = 0;
         loop {
