@@ -5,7 +5,6 @@ mod common;
 
 use std::ffi::CString;
 use std::fs::Permissions;
-use std::io::Read;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -36,7 +35,7 @@ impl Other {
             .iter()
             .map(|(path, flags)| (CString::new(path.as_os_str().as_bytes()).unwrap(), *flags))
             .collect();
-        let (mut ready, tell) = std::io::pipe().unwrap();
+        let (ready, tell) = rustix::pipe::pipe().unwrap();
         // SAFETY: the child allocates nothing, takes no lock and never returns.
         let pid = unsafe { libc::fork() };
         assert!(pid >= 0);
@@ -71,8 +70,8 @@ impl Other {
         }
         drop(tell);
         let other = Self(pid);
-        let mut byte = [0];
-        ready.read_exact(&mut byte).expect("the other process opens what it is to open");
+        let ready = rustix::io::read(&ready, &mut [0; 1]);
+        assert_eq!(ready, Ok(1), "the other process opens what it is to open");
         other
     }
 

@@ -13,7 +13,7 @@ use crate::machines::Machines;
 use crate::name::Name;
 use crate::nodeman::{Cluster, NODE, Node, parse_address};
 use crate::number;
-use crate::tree::{Items, Object, Op};
+use crate::tree::{Items, NoTarget, Object, Op};
 
 /// A refused call: on which item, with which value.
 #[derive(Clone, Copy, Debug)]
@@ -24,11 +24,14 @@ pub(crate) struct Refused<'a> {
     pub(crate) value: &'a [u8],
     /// What a link was to point at.
     pub(crate) target: Option<ItemId>,
+    /// What the driver knows, and of which refusal.
+    pub(crate) told: Option<(Refusal, &'a str)>,
 }
 
 impl<'a> Refused<'a> {
     /// None for calls whose refusals have no details.
     pub(crate) fn of(op: &Op<'a>, items: &Items) -> Option<Self> {
+        let mut told = None;
         let (item, value, target) = match *op {
             Op::Store { item, data, .. } => (item, data, None),
             Op::Mkdir { dir, name } => (dir, name, None),
@@ -38,7 +41,11 @@ impl<'a> Refused<'a> {
             },
             Op::Symlink { dir, name, target } => match target {
                 Ok(Object::Dir(target)) => (dir, name, Some(target)),
-                Ok(Object::Attribute(..) | Object::Link(_)) | Err(_) => (dir, name, None),
+                Ok(Object::Attribute(..) | Object::Link(_)) => (dir, name, None),
+                Err(NoTarget { refusal, detail }) => {
+                    told = detail.map(|detail| (refusal, detail));
+                    (dir, name, None)
+                }
             },
             Op::Forbidden { .. }
             | Op::Lookup { .. }
@@ -50,7 +57,7 @@ impl<'a> Refused<'a> {
             | Op::Readlink(_)
             | Op::SetAttr(..) => return None,
         };
-        Some(Self { item, value, target })
+        Some(Self { item, value, target, told })
     }
 }
 
@@ -62,7 +69,11 @@ pub(crate) fn detail(
     machines: &Machines,
     consumers: &Consumers,
 ) -> Option<String> {
-    let Refused { item, value, target } = refused;
+    let Refused { item, value, target, told } = refused;
+    // The tree's own rules come before what became of the target.
+    if let Some((_, detail)) = told.filter(|(of, _)| *of == refusal) {
+        return Some(detail.into());
+    }
     let cluster = machines.nodes.cluster();
     let node = machines.nodes.node(item);
     match refusal {

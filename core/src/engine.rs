@@ -321,7 +321,7 @@ impl Engine {
         let length = data.len();
         if let Err(refusal) = result {
             let path = self.tree(View::Config).items().object_path(Object::Attribute(item, attribute));
-            let refused = Some(Refused { item, value: &data, target: None });
+            let refused = Some(Refused { item, value: &data, target: None, told: None });
             let store = Described { call: "store", path, value: Some(data.clone()) };
             self.refused(View::Config, store, refusal, refused, caller);
         }

@@ -203,7 +203,7 @@ impl Bench {
     }
 
     pub(crate) fn ask_link(&mut self, target: &str, path: &str) -> RequestId {
-        let target = self.find(View::Config, target).ok_or(Refusal::TargetMissing);
+        let target = self.find(View::Config, target).ok_or(Refusal::TargetMissing.into());
         let (dir, name) = self.split(path);
         self.ask(View::Config, Op::Symlink { dir, name, target })
     }

@@ -12,7 +12,7 @@ use fuser::{
     LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty,
     ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
-use uo2cb_core::tree::{Answer, Forbidden, Object, Op, Tree};
+use uo2cb_core::tree::{Answer, Forbidden, NoTarget, Object, Op, Tree};
 use uo2cb_core::{Refusal, View};
 
 use crate::convert::{self, caller, errno};
@@ -66,14 +66,7 @@ impl Front {
 
     /// A call whose answer is a new entry.
     fn entry(&self, request: &Request, op: Op<'_>, reply: ReplyEntry) {
-        self.call(request, op, move |state, result| match result {
-            Ok(Answer::Attr(attr)) => {
-                state.known.looked_up(&attr);
-                reply.entry(&state.ttl, &state.file_attr(&attr), Generation(0));
-            }
-            Ok(_) => reply.error(Errno::EIO),
-            Err(refusal) => reply.error(errno(refusal)),
-        });
+        self.call(request, op, move |state, result| new_entry(state, result, reply));
     }
 
     fn done(&self, request: &Request, op: Op<'_>, reply: ReplyEmpty) {
@@ -93,6 +86,17 @@ impl Front {
     ) {
         let op = Op::Forbidden { dir: inode::item(parent.0), name: name.as_bytes(), call };
         self.entry(request, op, reply);
+    }
+}
+
+fn new_entry(state: &MountState, result: Result<Answer, Refusal>, reply: ReplyEntry) {
+    match result {
+        Ok(Answer::Attr(attr)) => {
+            state.known.looked_up(&attr);
+            reply.entry(&state.ttl, &state.file_attr(&attr), Generation(0));
+        }
+        Ok(_) => reply.error(Errno::EIO),
+        Err(refusal) => reply.error(errno(refusal)),
     }
 }
 
@@ -220,8 +224,18 @@ impl Filesystem for Front {
     }
 
     fn symlink(&self, request: &Request, parent: INodeNo, name: &OsStr, target: &Path, reply: ReplyEntry) {
-        let target = self.targets.resolve(caller(request), target.as_os_str().as_bytes());
-        self.entry(request, Op::Symlink { dir: inode::item(parent.0), name: name.as_bytes(), target }, reply);
+        self.state.count();
+        let (view, service, state) = (self.view, self.service.clone(), self.state.clone());
+        let (caller, dir, name) = (caller(request), inode::item(parent.0), name.as_bytes().to_vec());
+        // Perhaps later and elsewhere: looking for the target may take its time.
+        self.targets.resolve(caller, target.as_os_str().as_bytes(), move |target| {
+            let target = match &target {
+                Ok(object) => Ok(*object),
+                Err((refusal, detail)) => Err(NoTarget { refusal: *refusal, detail: Some(detail) }),
+            };
+            let respond = Box::new(move |result| new_entry(&state, result, reply));
+            service.call(view, caller, Op::Symlink { dir, name: &name, target }, respond);
+        });
     }
 
     fn rename(

@@ -9,6 +9,7 @@ mod handle;
 mod inode;
 mod listing;
 mod mount;
+mod offload;
 mod service;
 mod state;
 mod target;

@@ -1,13 +1,20 @@
 //! Targets of symlinks: from the caller's path to an object of the tree.
 
+use std::cell::OnceCell;
+use std::os::unix::ffi::OsStrExt;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use uo2cb_core::tree::{Object, Tree};
-use uo2cb_core::{Caller, Errno, ItemId, Refusal, View};
+use uo2cb_core::tree::{Meta, Object, Tree};
+use uo2cb_core::{Caller, Errno, ItemId, Refusal, View, printable};
 
-use crate::caller::{Failure, Inside, Resolver, Step};
+use crate::caller::{Failure, Inside, Resolver, Rights, Step, Unresolved};
 use crate::inode;
+use crate::offload::{Limits, NoResult, Offload};
 use crate::service::Service;
+
+/// How long a target outside the tree may take. Callers in the kernel wait as long as it takes.
+const LIMITS: Limits = Limits { wait: Duration::from_secs(5), each: 8, all: 32 };
 
 /// Resolves targets for one mount.
 pub(crate) struct Targets {
@@ -15,18 +22,74 @@ pub(crate) struct Targets {
     service: Arc<dyn Service>,
     /// Known once the view is mounted.
     pub(crate) resolver: OnceLock<Resolver>,
+    elsewhere: Offload<Result<u64, Unresolved>>,
 }
 
 impl Targets {
     pub(crate) fn new(view: View, service: Arc<dyn Service>) -> Self {
-        Self { view, service, resolver: OnceLock::new() }
+        Self { view, service, resolver: OnceLock::new(), elsewhere: Offload::new(LIMITS) }
     }
 
-    /// What the caller's path leads to.
-    pub(crate) fn resolve(&self, caller: Caller, target: &[u8]) -> Result<Object, Refusal> {
-        let resolver = self.resolver.get().ok_or(Refusal::TargetDenied)?;
-        let way = Way { targets: self, caller };
-        resolver.resolve(caller.pid, target, &way).map(inode::object).map_err(refusal)
+    /// Hands what the caller's path leads to to `done`: at once if no other file system has to be asked, else on
+    /// another thread. Or what to refuse, and what to say of it.
+    pub(crate) fn resolve(
+        self: &Arc<Self>,
+        caller: Caller,
+        target: &[u8],
+        done: impl FnOnce(Result<Object, (Refusal, String)>) + Send + 'static,
+    ) {
+        let Some(resolver) = self.resolver.get() else {
+            return done(Err((Refusal::TargetDenied, "not mounted yet".into())));
+        };
+        if let Some(result) = resolver.within(caller, target, &Way::new(self, caller)) {
+            return done(self.conclude(caller, target, Ok(result)));
+        }
+        let (here, there) = (Arc::clone(self), Arc::clone(self));
+        let (target, path) = (target.to_vec(), target.to_vec());
+        let work = move || match there.resolver.get() {
+            Some(resolver) => resolver.everywhere(caller, &path, &Way::new(&there, caller)),
+            None => Err(Unresolved { failure: Failure::Denied, component: Vec::new() }),
+        };
+        let finish = move |result| done(here.conclude(caller, &target, result));
+        self.elsewhere.start(caller.uid, Box::new(work), Box::new(finish));
+    }
+
+    fn conclude(
+        &self,
+        caller: Caller,
+        target: &[u8],
+        result: Result<Result<u64, Unresolved>, NoResult>,
+    ) -> Result<Object, (Refusal, String)> {
+        let (refusal, component, cause) = match result {
+            Ok(Ok(ino)) => return Ok(inode::object(ino)),
+            Ok(Err(Unresolved { failure, component })) => (refusal(failure), component, cause(failure)),
+            Err(NoResult::TooLong) => {
+                let seconds = LIMITS.wait.as_secs();
+                let cause = format!("a file system on the way has not answered within {seconds} seconds");
+                (Refusal::System(Errno(libc::ETIMEDOUT)), Vec::new(), Some(cause))
+            }
+            Err(NoResult::TooMany) => {
+                let cause = "too many targets wait for file systems that do not answer".into();
+                (Refusal::System(Errno(libc::EAGAIN)), Vec::new(), Some(cause))
+            }
+            Err(NoResult::Failed) => {
+                (Refusal::System(Errno::EIO), Vec::new(), Some("looking for it broke off".into()))
+            }
+        };
+        let mut detail = format!("target \"{}\"", printable(target));
+        if target.first() != Some(&b'/') {
+            detail += " from the caller's current directory";
+            if let Some(dir) = self.resolver.get().and_then(|resolver| resolver.current_directory(caller)) {
+                detail += &format!(" {}", printable(dir.as_os_str().as_bytes()));
+            }
+        }
+        if !component.is_empty() {
+            detail += &format!(", at \"{}\"", printable(&component));
+        }
+        if let Some(cause) = cause {
+            detail += &format!(": {cause}");
+        }
+        Err((refusal, detail))
     }
 
     /// The directory above; the root is its own, as in the kernel's listing of a mount.
@@ -46,36 +109,59 @@ impl Targets {
 struct Way<'a> {
     targets: &'a Targets,
     caller: Caller,
+    /// What only few questions need.
+    rights: OnceCell<Option<Rights>>,
+}
+
+impl<'a> Way<'a> {
+    fn new(targets: &'a Targets, caller: Caller) -> Self {
+        Self { targets, caller, rights: OnceCell::new() }
+    }
+
+    fn rights(&self) -> Option<&Rights> {
+        let rights = || Some(self.targets.resolver.get()?.rights(self.caller));
+        self.rights.get_or_init(rights).as_ref()
+    }
+
+    /// The kernel's rule for searching a directory: one of the three classes decides, or a capability.
+    fn searches(&self, meta: &Meta) -> bool {
+        let Caller { uid, gid, .. } = self.caller;
+        let (mode, owner) = (meta.mode, meta.owner);
+        let (group, other) = (mode & 0o010 != 0, mode & 0o001 != 0);
+        let by_class = if uid == owner.uid {
+            mode & 0o100 != 0
+        } else {
+            // The other groups of the caller are asked for only where they make a difference.
+            let has_group =
+                || gid == owner.gid || self.rights().is_some_and(|rights| rights.has_group(owner.gid));
+            if group != other && has_group() { group } else { other }
+        };
+        by_class || self.rights().is_some_and(Rights::search_anything)
+    }
 }
 
 impl Inside for Way<'_> {
-    /// The kernel's rule for searching a directory: root may, then one of the three classes decides.
     fn may_search(&self, dir: u64) -> bool {
-        let Caller { pid, uid, gid } = self.caller;
-        if uid == 0 {
-            return true;
-        }
-        let Some(attr) = self.targets.look(|tree| tree.attr(inode::object(dir)).ok()) else { return false };
-        let (mode, owner) = (attr.meta.mode, attr.meta.owner);
-        let (group, other) = (mode & 0o010 != 0, mode & 0o001 != 0);
-        if uid == owner.uid {
-            mode & 0o100 != 0
-        } else if group == other || gid == owner.gid || groups(pid).contains(&owner.gid) {
-            group
-        } else {
-            other
-        }
+        let meta = self.targets.look(|tree| Some(tree.attr(inode::object(dir)).ok()?.meta));
+        meta.is_some_and(|meta| self.searches(&meta))
     }
 
     fn step(&self, dir: u64, name: &[u8]) -> Step {
-        let step = self.targets.look(|tree| {
-            Some(match tree.items().child(inode::item(dir), name)? {
-                Object::Attribute(..) => Step::File,
-                object @ Object::Dir(_) => Step::Directory(inode::number(object)),
-                Object::Link(link) => Step::Link(tree.items().link_body(link).ok()?),
-            })
+        let found = self.targets.look(|tree| {
+            let meta = tree.attr(inode::object(dir)).ok()?.meta;
+            let step = match tree.items().child(inode::item(dir), name) {
+                None => Step::Missing,
+                Some(Object::Attribute(..)) => Step::File,
+                Some(object @ Object::Dir(_)) => Step::Directory(inode::number(object)),
+                Some(Object::Link(link)) => Step::Link(tree.items().link_body(link).ok()?),
+            };
+            Some((meta, step))
         });
-        step.unwrap_or(Step::Missing)
+        match found {
+            None => Step::Missing,
+            Some((meta, _)) if !self.searches(&meta) => Step::Denied,
+            Some((_, step)) => step,
+        }
     }
 
     fn parent(&self, dir: u64) -> Option<u64> {
@@ -86,11 +172,22 @@ impl Inside for Way<'_> {
     }
 }
 
-/// Supplementary groups of a thread; none when it cannot be looked at.
-fn groups(pid: u32) -> Vec<u32> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("Groups:")).unwrap_or_default();
-    line.split_whitespace().filter_map(|group| group.parse().ok()).collect()
+/// What the refusal does not say.
+fn cause(failure: Failure) -> Option<String> {
+    match failure {
+        Failure::Missing
+        | Failure::NotDirectory
+        | Failure::OutsideDirectory
+        | Failure::Loop
+        | Failure::TooLong
+        | Failure::Denied => None,
+        Failure::CallerGone
+        | Failure::CallerHidden
+        | Failure::CallerOutside
+        | Failure::ForeignProc
+        | Failure::NoWayOut
+        | Failure::System(_) => Some(failure.to_string()),
+    }
 }
 
 fn refusal(failure: Failure) -> Refusal {
@@ -100,7 +197,9 @@ fn refusal(failure: Failure) -> Refusal {
         Failure::OutsideDirectory => Refusal::TargetOutside,
         Failure::Loop => Refusal::TargetLoop,
         Failure::TooLong => Refusal::TargetTooLong,
-        Failure::Denied | Failure::CallerHidden => Refusal::TargetDenied,
+        Failure::Denied | Failure::CallerHidden | Failure::CallerOutside | Failure::ForeignProc => {
+            Refusal::TargetDenied
+        }
         Failure::System(errno) => Refusal::System(Errno(errno)),
     }
 }

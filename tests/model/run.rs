@@ -171,7 +171,7 @@ impl Run {
                 target: match target {
                     Target::Path(path) => Ok(self.object(path)),
                     Target::Attribute(dir, name) => Ok(self.object(&join(dir, name))),
-                    Target::Refused(errno) => Err(Refusal::System(*errno)),
+                    Target::Refused(errno) => Err(Refusal::System(*errno).into()),
                 },
             },
             TreeCall::Store { dir, attribute, value } => {

@@ -24,7 +24,7 @@ use self::items::{Dir, Entry, Link};
 pub use self::kind::{Attribute, Kind, Made};
 pub use self::listing::DirEntry;
 pub use self::meta::{Attr, FileType, Meta, Object, Owner, SetAttr, SetTime};
-pub use self::ops::{Answer, Described, Forbidden, Op, Outcome};
+pub use self::ops::{Answer, Described, Forbidden, NoTarget, Op, Outcome};
 pub use self::schema::{Context, Stored, Subsystem};
 use crate::error::Refusal;
 use crate::ids::ItemId;

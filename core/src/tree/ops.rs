@@ -77,7 +77,7 @@ pub enum Op<'a> {
         /// Its name.
         name: &'a [u8],
         /// What the caller's path leads to, as resolved by the driver.
-        target: Result<Object, Refusal>,
+        target: Result<Object, NoTarget<'a>>,
     },
     /// Answer: [`Answer::Done`].
     Unlink {
@@ -99,6 +99,21 @@ pub enum Op<'a> {
         /// Which call.
         call: Forbidden,
     },
+}
+
+/// Why a caller's path leads to no object.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NoTarget<'a> {
+    /// The rule.
+    pub refusal: Refusal,
+    /// Which path, from where, and where it ended: for the line about the refusal.
+    pub detail: Option<&'a str>,
+}
+
+impl From<Refusal> for NoTarget<'_> {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, detail: None }
+    }
 }
 
 /// A call, described for the log.
@@ -368,7 +383,7 @@ impl Tree {
         subsystem: &mut dyn Subsystem,
         dir: ItemId,
         name: &[u8],
-        target: Result<Object, Refusal>,
+        target: Result<Object, NoTarget<'_>>,
         call: Call,
     ) -> Result<Answer, Refusal> {
         let name = Name::new(name)?;
@@ -376,7 +391,7 @@ impl Tree {
         if !self.items.dir(dir)?.kind.links {
             return Err(Refusal::NoLinksHere);
         }
-        let target = match target? {
+        let target = match target.map_err(|none| none.refusal)? {
             Object::Dir(ItemId::ROOT) => return Err(Refusal::TargetIsRoot),
             Object::Dir(target) => target,
             Object::Attribute(..) | Object::Link(_) => return Err(Refusal::TargetNotADirectory),

@@ -22,10 +22,13 @@ pub enum Failure {
     Denied,
     /// The calling thread does not exist any more.
     CallerGone,
-    /// The calling process cannot be looked into, so that its current
-    /// directory is not known: it lives in another pid name space, or this
-    /// process lacks the right.
+    /// The calling process cannot be looked into, so that its current directory is not known: this process lacks
+    /// the right.
     CallerHidden,
+    /// The same, because the caller lives outside this process' PID name space.
+    CallerOutside,
+    /// The same, because /proc shows another PID name space than this process': its numbers are strangers'.
+    ForeignProc,
     /// `..` leaves the mount, but where the mount hangs in the caller's name
     /// space could not be found out.
     NoWayOut,
@@ -43,7 +46,7 @@ impl Failure {
             Self::OutsideDirectory => libc::EPERM,
             Self::Loop => libc::ELOOP,
             Self::TooLong => libc::ENAMETOOLONG,
-            Self::Denied | Self::CallerHidden => libc::EACCES,
+            Self::Denied | Self::CallerHidden | Self::CallerOutside | Self::ForeignProc => libc::EACCES,
             Self::System(errno) => errno,
         }
     }
@@ -59,7 +62,9 @@ impl fmt::Display for Failure {
             Self::TooLong => "path or name too long",
             Self::Denied => "a directory on the way may not be searched",
             Self::CallerGone => "the calling thread is gone",
-            Self::CallerHidden => "the current directory of the calling process cannot be seen from here",
+            Self::CallerHidden => "the calling process may not be looked into",
+            Self::CallerOutside => "the caller lives outside the PID name space of uo2cb",
+            Self::ForeignProc => "/proc shows another PID name space than that of uo2cb",
             Self::NoWayOut => "cannot tell what lies above the mount for the calling process",
             Self::System(errno) => {
                 return write!(f, "{}", std::io::Error::from_raw_os_error(*errno));

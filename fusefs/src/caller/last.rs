@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use rustix::fs::OFlags;
 use rustix::io;
 
-use super::place::{self, Ident};
+use super::look::{self, Ident};
 
 /// Kept open, because whoever makes a link often makes the next one, too, and finding the directory by the thread's
 /// number is a good part of the price of a look into it.
@@ -27,7 +27,7 @@ impl LastCaller {
         let (dir, root) = match known {
             Some(known) => known,
             None => {
-                let dir = place::open(proc, thread.to_string().as_str(), OFlags::DIRECTORY)?;
+                let dir = look::open(proc, thread.to_string().as_str(), OFlags::DIRECTORY)?;
                 let root = Ident::at(&dir, c"root")?;
                 (dir, root)
             }
@@ -51,12 +51,12 @@ mod tests {
 
     #[test]
     fn one_caller_after_the_other() {
-        let proc = place::open(CWD, "/proc", OFlags::DIRECTORY).expect("/proc");
+        let proc = look::open(CWD, "/proc", OFlags::DIRECTORY).expect("/proc");
         let own = Ident::at(&proc, "self/root").expect("own root");
         let last = LastCaller::default();
         let (mut first, mut second) = (child(), child());
         for pid in [first.id(), first.id(), second.id(), first.id()] {
-            assert!(last.root_of(&proc, pid).expect("a root").same_place(&own));
+            assert!(last.root_of(&proc, pid).expect("a root").same(&own));
         }
         for child in [&mut first, &mut second] {
             child.kill().expect("killed");

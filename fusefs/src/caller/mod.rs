@@ -13,22 +13,27 @@
 //! same through bind mounts, in other mount name spaces and under chroot; the
 //! inode number then tells where in the tree the path entered.
 //!
+//! A look into another file system may take any time, and its server may even
+//! wait for this one. So there are two ways: [`Resolver::within`] walks what lies
+//! in the tree and asks nobody; what it leaves is for [`Resolver::everywhere`],
+//! on a thread of its own, which walks with the rights of the caller.
+//!
 //! Known differences from configfs, all for setups nobody should have:
 //! - a file system mounted over a directory *inside* the tree is not seen;
-//! - directories outside are searched with the rights of this process, not
-//!   of the caller, and those inside without asking for any;
-//! - a path through another FUSE mount waits for its server, which must not
-//!   in turn wait for this one;
+//! - where this process may not take on the caller's rights, another user's
+//!   path leads only through directories that everybody may search;
 //! - climbing out of the mount from a current directory inside it needs mount
 //!   numbers, which the kernel tells since 5.8.
 
-mod entry;
+mod dir;
 mod failure;
 mod last;
+mod look;
 mod mountinfo;
 mod names;
-mod place;
 mod procfs;
+mod rights;
+mod settled;
 mod walk;
 
 #[cfg(test)]
@@ -36,19 +41,21 @@ mod tests;
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::{CWD, OFlags};
+use uo2cb_core::Caller;
 
 pub use self::failure::Failure;
 pub use self::procfs::proc_is_own;
 
-use self::entry::Settled;
 use self::last::LastCaller;
-use self::place::Ident;
-use self::walk::Walk;
+use self::look::Ident;
+pub(crate) use self::rights::Rights;
+use self::settled::Settled;
+use self::walk::{Stop, Walk};
 
 /// The inode number of the tree's root.
 const ROOT: u64 = 1;
@@ -70,6 +77,17 @@ pub enum Step {
     Link(Vec<u8>),
     /// No such name, or no such directory any more.
     Missing,
+    /// The caller may not look anything up in the directory.
+    Denied,
+}
+
+/// A target that could not be resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unresolved {
+    /// Why.
+    pub failure: Failure,
+    /// The component that was looked up then; empty: none was.
+    pub component: Vec<u8>,
 }
 
 /// The tree inside the mount, answering from memory.
@@ -79,7 +97,7 @@ pub trait Inside {
     /// May the caller look anything up in the directory `dir`?
     fn may_search(&self, dir: u64) -> bool;
 
-    /// Looks up `name`, which is neither `.` nor `..`, in the directory `dir`.
+    /// Looks up `name`, which is neither `.` nor `..`, in the directory `dir`, if the caller may.
     fn step(&self, dir: u64, name: &[u8]) -> Step;
 
     /// The directory that holds the directory `dir`; `None` if that is the
@@ -104,9 +122,9 @@ impl MountId {
     /// # Errors
     /// When the path cannot be opened.
     pub fn of(path: &Path) -> io::Result<Self> {
-        let fd = place::open(CWD, path, OFlags::DIRECTORY)?;
+        let fd = look::open(CWD, path, OFlags::DIRECTORY)?;
         let ident = Ident::of(&fd)?;
-        let numbers = match place::unique_of(&fd)? {
+        let numbers = match look::unique_of(&fd)? {
             Some(unique) if ident.ino == ROOT => Some((unique, ident.mount)),
             _ => None,
         };
@@ -131,8 +149,13 @@ impl MountId {
 pub struct Resolver {
     mount: MountId,
     proc: OwnedFd,
+    /// `proc` is of this process' PID name space.
+    proc_is_own: bool,
     /// The root of this process.
     root: Root,
+    /// The user of this process.
+    uid: u32,
+    dumpable: bool,
     settled: Settled,
     last: LastCaller,
 }
@@ -157,10 +180,19 @@ impl Resolver {
     /// # Errors
     /// When `/` or `/proc` cannot be opened.
     pub fn new(mount: MountId) -> io::Result<Self> {
-        let proc = place::open(CWD, "/proc", OFlags::DIRECTORY)?;
-        let root = Root::new(place::open(CWD, "/", OFlags::DIRECTORY)?)?;
+        let proc = look::open(CWD, "/proc", OFlags::DIRECTORY)?;
+        let root = Root::new(look::open(CWD, "/", OFlags::DIRECTORY)?)?;
         let settled = Settled::new(&proc);
-        Ok(Self { mount, proc, root, settled, last: LastCaller::default() })
+        Ok(Self {
+            mount,
+            proc_is_own: procfs::is_own(&proc),
+            proc,
+            root,
+            uid: rustix::process::geteuid().as_raw(),
+            dumpable: rights::is_dumpable(),
+            settled,
+            last: LastCaller::default(),
+        })
     }
 
     /// The mount it was made for.
@@ -169,28 +201,72 @@ impl Resolver {
         &self.mount
     }
 
-    /// Resolves `target` as the thread `caller` would and returns the inode
-    /// number of the directory it leads to: 1 for the root of the tree.
+    /// Resolves `target` as `caller` would and returns the inode number of the directory it leads to: 1 for the
+    /// root of the tree. Asks no other file system: `None` if that would be needed.
     ///
-    /// `caller` must be inside symlink(2) meanwhile. 0 stands for a caller in
-    /// another pid name space; its absolute targets are taken from the root
-    /// of this process, as are those of a caller that this process may not
-    /// look into.
+    /// `caller` must be inside symlink(2) meanwhile. The pid 0 stands for a caller in another pid name space; its
+    /// absolute targets are taken from the root of this process, as are those of a caller that this process may
+    /// not look into.
+    pub fn within(
+        &self,
+        caller: Caller,
+        target: &[u8],
+        inside: &dyn Inside,
+    ) -> Option<Result<u64, Unresolved>> {
+        if let Err(failure) = check(target) {
+            return Some(Err(Unresolved { failure, component: Vec::new() }));
+        }
+        let mut walk = Walk::new(self, self.visible(caller.pid), inside);
+        let result = match self.below_mount(target).and_then(|rest| Some((rest, self.enter(caller)?))) {
+            Some((rest, dir)) => walk.run(dir, rest),
+            None => walk.start(target),
+        };
+        match result {
+            Ok(ino) => Some(Ok(ino)),
+            Err(Stop::OutOfBounds) => None,
+            Err(Stop::Failure(failure)) => Some(Err(Unresolved { failure, component: walk.component() })),
+        }
+    }
+
+    /// The same along any path, which may take any time. The calling thread takes on the rights of `caller`, for
+    /// the rest of its life: it should end soon.
     ///
     /// # Errors
     /// When it does not lead to a directory of the tree.
-    pub fn resolve(&self, caller: u32, target: &[u8], inside: &dyn Inside) -> Result<u64, Failure> {
-        if target.is_empty() {
-            return Err(Failure::Missing);
-        }
-        if target.len() >= PATH_MAX {
-            return Err(Failure::TooLong);
-        }
-        let mut walk = Walk::new(self, caller, inside);
-        match self.below_mount(target).and_then(|rest| Some((rest, self.enter(caller)?))) {
-            Some((rest, place)) => walk.run(place, rest),
-            None => walk.start(target),
-        }
+    pub fn everywhere(&self, caller: Caller, target: &[u8], inside: &dyn Inside) -> Result<u64, Unresolved> {
+        let mut walk = Walk::new(self, self.visible(caller.pid), inside);
+        let result = check(target).map_err(Stop::Failure).and_then(|()| {
+            let rights = || self.rights(caller).take_on(&self.proc, self.dumpable);
+            let start = walk.everywhere(target[0] == b'/', rights)?;
+            walk.run(start, target)
+        });
+        result.map_err(|stop| match stop {
+            Stop::Failure(failure) => Unresolved { failure, component: walk.component() },
+            Stop::OutOfBounds => Unresolved { failure: Failure::NoWayOut, component: walk.component() },
+        })
+    }
+
+    /// What `caller` may do.
+    pub(crate) fn rights(&self, caller: Caller) -> Rights {
+        Rights::of(&self.proc, Caller { pid: self.visible(caller.pid), ..caller })
+    }
+
+    /// The current directory of `caller` in words, for a line of the log.
+    #[must_use]
+    pub fn current_directory(&self, caller: Caller) -> Option<PathBuf> {
+        let thread = Some(self.visible(caller.pid)).filter(|thread| *thread != 0)?;
+        let link = rustix::fs::readlinkat(&self.proc, format!("{thread}/cwd"), Vec::new()).ok()?;
+        Some(PathBuf::from(std::ffi::OsString::from_vec(link.into_bytes())))
+    }
+
+    /// The caller's thread as /proc numbers it; 0: it cannot be seen.
+    fn visible(&self, pid: u32) -> u32 {
+        if self.proc_is_own { pid } else { 0 }
+    }
+
+    /// Why a caller without a number cannot be looked at.
+    fn hidden(&self) -> Failure {
+        if self.proc_is_own { Failure::CallerOutside } else { Failure::ForeignProc }
     }
 
     /// What follows the mount point's path in `target`.
@@ -200,4 +276,18 @@ impl Resolver {
         let whole = path.len() > 1 && path[0] == b'/';
         (whole && (rest.is_empty() || rest[0] == b'/')).then_some(rest)
     }
+}
+
+/// The kernel's first look at a path.
+fn check(target: &[u8]) -> Result<(), Failure> {
+    match target.len() {
+        0 => Err(Failure::Missing),
+        PATH_MAX.. => Err(Failure::TooLong),
+        _ => Ok(()),
+    }
+}
+
+/// The name of a thread's root below /proc.
+fn root_of(thread: u32) -> String {
+    format!("{thread}/root")
 }

@@ -16,6 +16,8 @@ pub(super) struct Mount {
     pub(super) root: Vec<u8>,
     /// Where it hangs, as seen from the process' root.
     pub(super) point: Vec<u8>,
+    /// The kind of file system.
+    pub(super) kind: Vec<u8>,
 }
 
 /// The mounts that a process can see.
@@ -65,7 +67,9 @@ fn line(text: &[u8]) -> Option<Mount> {
     let _device = fields.next()?;
     let root = unescape(fields.next()?);
     let point = unescape(fields.next()?);
-    Some(Mount { id, parent, root, point })
+    // Behind the options comes any number of fields, and then a dash.
+    let kind = fields.skip_while(|field| *field != b"-").nth(1).map(unescape).unwrap_or_default();
+    Some(Mount { id, parent, root, point, kind })
 }
 
 /// Blanks and the like stand as `\040`.
@@ -102,7 +106,13 @@ not a line
         let mounts = Mounts::parse(TABLE);
         assert_eq!(mounts.0.len(), 4);
         let bind = mounts.find(42).cloned();
-        let expected = Mount { id: 42, parent: 41, root: b"/cluster/c".to_vec(), point: b"/a b\\".to_vec() };
+        let expected = Mount {
+            id: 42,
+            parent: 41,
+            root: b"/cluster/c".to_vec(),
+            point: b"/a b\\".to_vec(),
+            kind: b"fuse".to_vec(),
+        };
         assert_eq!(bind, Some(expected));
         assert_eq!(mounts.find(7), None);
     }

@@ -4,7 +4,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crossbeam_channel::bounded;
-use uo2cb_core::tree::{Answer, Attr, FileType, Items, Object, Op};
+use uo2cb_core::tree::{Answer, Attr, FileType, Items, NoTarget, Object, Op};
 use uo2cb_core::{Caller, ItemId, Name, Refusal, View};
 
 use super::monitor::Monitor;
@@ -54,7 +54,7 @@ impl<'a> Tree<'a> {
             Refusal::NotADirectory => Refusal::TargetNotADirectory,
             other => other,
         });
-        self.call(Op::Symlink { dir, name, target }).map(drop)
+        self.call(Op::Symlink { dir, name, target: target.map_err(NoTarget::from) }).map(drop)
     }
 
     /// unlink(2). Returns when every consumer has been told.

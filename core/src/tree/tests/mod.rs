@@ -169,7 +169,7 @@ impl Bench {
     }
 
     fn link(&mut self, target: &str, path: &str) -> Result<(), Refusal> {
-        let target = self.object(target).ok_or(Refusal::TargetMissing);
+        let target = self.object(target).ok_or(Refusal::TargetMissing.into());
         let (dir, name) = self.split(path);
         self.ready(&Op::Symlink { dir, name, target }).map(|_| ())
     }

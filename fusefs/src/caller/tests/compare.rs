@@ -8,7 +8,7 @@ use std::process::{Child, Command};
 
 use rustix::fs::{CWD, OFlags};
 
-use super::super::place::{self, Ident};
+use super::super::look::{self, Ident};
 use super::super::{Failure, Resolver};
 use super::served::{Served, Tree, in_own_name_space};
 
@@ -64,8 +64,8 @@ impl Dice {
 
 /// What the kernel makes of `target` in the directory `cwd`.
 fn kernel(resolver: &Resolver, cwd: &Path, target: &str) -> Result<u64, Failure> {
-    let cwd = place::open(CWD, cwd, OFlags::DIRECTORY)?;
-    let ident = Ident::of(place::open(cwd, target, OFlags::DIRECTORY)?)?;
+    let cwd = look::open(CWD, cwd, OFlags::DIRECTORY)?;
+    let ident = Ident::of(look::open(cwd, target, OFlags::DIRECTORY)?)?;
     if ident.dev == resolver.mount().dev() { Ok(ident.ino) } else { Err(Failure::OutsideDirectory) }
 }
 

@@ -3,5 +3,6 @@
 mod compare;
 mod measure;
 mod plain;
+mod rights;
 mod served;
 mod spaces;

@@ -162,7 +162,7 @@ fn callers_that_cannot_be_seen() {
     for target in [&target, &slow] {
         assert_eq!(resolver.resolve(0, target, &Tree), Ok(CLUSTER));
     }
-    assert_eq!(resolver.resolve(0, b"cluster", &Tree), Err(Failure::CallerHidden));
+    assert_eq!(resolver.resolve(0, b"cluster", &Tree), Err(Failure::CallerOutside));
     let mut child = Command::new("true").spawn().unwrap();
     let dead = child.id();
     child.wait().unwrap();

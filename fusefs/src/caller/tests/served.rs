@@ -14,7 +14,9 @@ use fuser::{
     MountOption, ReplyAttr, ReplyData, ReplyEntry, Request, SessionACL,
 };
 
-use super::super::{Failure, Inside, MountId, Resolver, Step};
+use uo2cb_core::Caller;
+
+use super::super::{Failure, Inside, MountId, Resolver, Rights, Step};
 
 pub(super) const CLUSTER: u64 = 2;
 pub(super) const NODE: u64 = 4;
@@ -45,6 +47,30 @@ const ENTRIES: &[Entry] = &[
     (23, REGION, b"to-num", Some("../../node/n1/num")),
     (24, REGION, b"nowhere", Some("../../node/n9")),
 ];
+
+impl Resolver {
+    /// As a mount resolves it, for a caller of this process' own user: the quick way if that will do, and the
+    /// long way then says the same.
+    pub(super) fn resolve(&self, pid: u32, target: &[u8], inside: &(dyn Inside + Sync)) -> Report {
+        let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        self.resolve_for(Caller { pid, uid, gid }, target, inside)
+    }
+
+    pub(super) fn resolve_for(&self, caller: Caller, target: &[u8], inside: &(dyn Inside + Sync)) -> Report {
+        let quick = self.within(caller, target, inside);
+        let walk = || self.everywhere(caller, target, inside);
+        // Other rights stay to the end of the thread.
+        let long = if Some(self.rights(caller)) == Rights::own(&self.proc) {
+            walk()
+        } else {
+            std::thread::scope(|scope| scope.spawn(walk).join().expect("no panic"))
+        };
+        if let Some(quick) = quick {
+            assert_eq!(quick, long, "{}", target.escape_ascii());
+        }
+        long.map_err(|unresolved| unresolved.failure)
+    }
+}
 
 /// The tree in memory.
 pub(super) struct Tree;
@@ -118,7 +144,7 @@ pub(super) fn rerun(test: &str, unshare: &[&str]) -> bool {
     false
 }
 
-type Report = Result<u64, Failure>;
+pub(super) type Report = Result<u64, Failure>;
 
 struct Server {
     resolver: Arc<OnceLock<Resolver>>,
@@ -153,7 +179,8 @@ impl Filesystem for Server {
 
     fn symlink(&self, req: &Request, _: INodeNo, _: &OsStr, target: &Path, reply: ReplyEntry) {
         let resolver = self.resolver.get().expect("the resolver is set before any caller runs");
-        let report = resolver.resolve(req.pid(), target.as_os_str().as_bytes(), &Tree);
+        let caller = Caller { pid: req.pid(), uid: req.uid(), gid: req.gid() };
+        let report = resolver.resolve_for(caller, target.as_os_str().as_bytes(), &Tree);
         // Nothing is made, so that every case can use the same name.
         reply.error(Errno::EDQUOT);
         let _ = self.reports.send(report);

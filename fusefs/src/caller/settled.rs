@@ -1,4 +1,4 @@
-//! The quick way to the mount for a target that begins with its path.
+//! The quick way to the mount, for a target that begins with the mount's path.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -9,25 +9,27 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io;
+use uo2cb_core::Caller;
 
-use super::place::{self, Ident, Kind};
-use super::walk::{Gate, Place};
-use super::{ROOT, Resolver};
+use super::dir::{Dir, Through};
+use super::look::{self, Ident, Kind};
+use super::mountinfo::Mounts;
+use super::rights::open_to_all;
+use super::{ROOT, Resolver, root_of};
 
-/// `f_type` of sysfs, whose directories nobody can rename.
-const SYSFS: u64 = 0x6265_6572;
+/// Its directories cannot be renamed.
+const SYSFS: &[u8] = b"sysfs";
 
-/// `f_type` of ext4, xfs, btrfs, f2fs, tmpfs, ramfs and overlayfs: all that is renamed there is renamed through
-/// this very kernel, which says so.
-const LOCAL: [u64; 7] =
-    [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0x0102_1994, 0x8584_58f6, 0x794c_7630];
+/// All that is renamed in these is renamed through this very kernel, which says so; and they ask no server.
+const LOCAL: [&[u8]; 10] =
+    [b"ext2", b"ext3", b"ext4", b"xfs", b"btrfs", b"f2fs", b"tmpfs", b"ramfs", b"rootfs", b"overlay"];
 
 /// What is known about the mount's path from the root of this process.
 ///
 /// Only two things can make it lead elsewhere: a change of the mount table,
 /// which the kernel reports on a descriptor of mountinfo, and a component that
 /// is renamed or removed, which it reports through inotify, before the call
-/// that did it returns. One question to both is quicker than a look at the
+/// that did it returns; so it does of a change of rights. One question to both is quicker than a look at the
 /// path. A component that is a mount point or a directory of sysfs, as in
 /// `/sys/kernel/config`, cannot be renamed and needs no watch. (It is in
 /// sysfs, too, where walking from the cache never works.)
@@ -50,10 +52,10 @@ struct Watch {
 enum Path {
     /// Not looked yet, or the look failed.
     Unknown,
-    /// It is settled and leads to the mount with this number.
-    Leads(u64),
+    /// It is settled and leads to the mount with this number; `open`: everybody may search every directory on it.
+    Leads { mount: u64, open: bool },
     /// It does not lead to the mount, and will not before the mounts change.
-    Astray,
+    Elsewhere,
     /// Some component can be renamed without word of it.
     Unsettled,
 }
@@ -101,27 +103,33 @@ impl Watch {
 }
 
 impl Resolver {
-    /// Enters the mount by its own path from the root of `caller`; `None`
-    /// sends the caller along the slow way, whatever the reason.
-    pub(super) fn enter(&self, caller: u32) -> Option<Place> {
-        let ident = match caller {
+    /// Enters the mount by its own path from the root of `caller`, without asking any file system; `None` sends
+    /// the caller along the slow way, whatever the reason.
+    pub(super) fn enter(&self, caller: Caller) -> Option<Dir> {
+        let thread = self.visible(caller.pid);
+        let ident = match thread {
             0 => self.root.ident,
-            _ => match self.last.root_of(&self.proc, caller) {
+            _ => match self.last.root_of(&self.proc, thread) {
                 Ok(ident) => ident,
                 Err(io::Errno::ACCESS | io::Errno::PERM) => self.root.ident,
                 Err(_) => return None,
             },
         };
+        // What this process may search another user perhaps may not.
+        let own = caller.uid == self.uid;
         let opened;
-        let root = if ident.same_place(&self.root.ident) {
-            if let Some(mount) = self.settled() {
-                return Some(Place::Inside(ROOT, Gate::at_root(mount)));
+        let root = if ident.same(&self.root.ident) {
+            if let Some((mount, open)) = self.settled() {
+                return (own || open).then(|| Dir::Inside(ROOT, Through::whole(mount)));
             }
             self.root.fd.as_fd()
         } else {
-            opened = place::open(&self.proc, root_of(caller).as_str(), OFlags::empty()).ok()?;
+            opened = look::open(&self.proc, root_of(thread).as_str(), OFlags::empty()).ok()?;
             opened.as_fd()
         };
+        if !own {
+            return None;
+        }
         // Only from the kernel's cache: this cannot ask anybody.
         let fd = rustix::fs::openat2(
             root,
@@ -134,7 +142,7 @@ impl Resolver {
         let ident = Ident::of(&fd).ok()?;
         // Elsewhere than at the root of the tree is for the slow way.
         let ours = ident.dev == self.mount.dev && ident.ino == ROOT;
-        ours.then(|| Place::Inside(ROOT, Gate::at_root(ident.mount)))
+        ours.then(|| Dir::Inside(ROOT, Through::whole(ident.mount)))
     }
 
     /// The mount's path, to be walked from a root.
@@ -144,8 +152,8 @@ impl Resolver {
         &path[start..]
     }
 
-    /// The mount's number, if its path is settled and leads to it.
-    fn settled(&self) -> Option<u64> {
+    /// The mount's number, if its path is settled and leads to it, and whether that is open to everybody.
+    fn settled(&self) -> Option<(u64, bool)> {
         let mut watch = self.settled.0.lock();
         if watch.known == Path::Unsettled {
             return None;
@@ -156,7 +164,7 @@ impl Resolver {
             watch.look(self);
         }
         match watch.known {
-            Path::Leads(mount) => Some(mount),
+            Path::Leads { mount, open } => Some((mount, open)),
             _ => None,
         }
     }
@@ -166,52 +174,54 @@ impl Resolver {
         self.settled().is_some()
     }
 
-    /// Walks the mount's path to see whether it is settled.
+    /// Walks the mount's path to see whether it is settled. Stops before a file system that could ask somebody.
     fn look_along(&self, renames: &mut Option<OwnedFd>) -> io::Result<Path> {
+        let table = Mounts::read(&self.proc, "self")?;
+        let kind = |of: &Ident| table.find(of.mount).map(|mount| mount.kind.as_slice()).unwrap_or_default();
         let mut names =
             self.mount_components().split(|&byte| byte == b'/').filter(|name| !name.is_empty()).peekable();
-        let mut dir = place::open(&*self.root.fd, c".", OFlags::empty())?;
+        let mut dir = look::open(&*self.root.fd, c".", OFlags::empty())?;
+        let mut here = self.root.ident;
+        let mut open = true;
         while let Some(name) = names.next() {
-            let next = place::open(&dir, name, OFlags::NOFOLLOW)?;
+            let sysfs = kind(&here) == SYSFS;
+            if !sysfs && !LOCAL.contains(&kind(&here)) {
+                return Ok(Path::Unsettled);
+            }
+            open = open && watch(renames, &dir, WatchFlags::ATTRIB).is_ok() && open_to_all(&dir);
+            let next = look::open(&dir, name, OFlags::NOFOLLOW)?;
             let ident = Ident::of(&next)?;
             if ident.kind != Kind::Directory {
                 return Ok(Path::Unsettled);
             }
-            if !ident.mount_root && file_system(&dir)? != SYSFS {
-                if !LOCAL.contains(&file_system(&next)?) || watch(renames, &next).is_err() {
+            if !ident.mount_root && !sysfs {
+                let renamed = WatchFlags::MOVE_SELF | WatchFlags::DELETE_SELF;
+                if watch(renames, &next, renamed).is_err() {
                     return Ok(Path::Unsettled);
                 }
                 // It may have been renamed before it was watched.
-                if !Ident::of(place::open(&dir, name, OFlags::NOFOLLOW)?)?.same_place(&ident) {
+                if !Ident::of(look::open(&dir, name, OFlags::NOFOLLOW)?)?.same(&ident) {
                     return Ok(Path::Unknown);
                 }
             }
             if ident.dev == self.mount.dev {
                 let at_root = ident.ino == ROOT && names.peek().is_none();
-                return Ok(if at_root { Path::Leads(ident.mount) } else { Path::Astray });
+                return Ok(if at_root { Path::Leads { mount: ident.mount, open } } else { Path::Elsewhere });
             }
-            dir = next;
+            (dir, here) = (next, ident);
         }
-        Ok(Path::Astray)
+        Ok(Path::Elsewhere)
     }
 }
 
-fn file_system(dir: &OwnedFd) -> io::Result<u64> {
-    Ok(u64::try_from(rustix::fs::fstatfs(dir)?.f_type).unwrap_or(0))
-}
-
-/// Has it said when `dir` is renamed or removed.
-fn watch(renames: &mut Option<OwnedFd>, dir: &OwnedFd) -> io::Result<()> {
+/// Has it said when `dir` is changed in one of these ways.
+fn watch(renames: &mut Option<OwnedFd>, dir: &OwnedFd, what: WatchFlags) -> io::Result<()> {
     let flags = CreateFlags::CLOEXEC | CreateFlags::NONBLOCK;
     let renames = match renames {
         Some(renames) => renames,
         None => renames.insert(inotify::init(flags)?),
     };
-    let path = format!("/proc/self/fd/{}", dir.as_raw_fd());
-    inotify::add_watch(renames, path, WatchFlags::MOVE_SELF | WatchFlags::DELETE_SELF).map(drop)
-}
-
-/// The name of a thread's root below /proc.
-pub(super) fn root_of(thread: u32) -> String {
-    format!("{thread}/root")
+    let path = format!("/proc/thread-self/fd/{}", dir.as_raw_fd());
+    // A directory may be watched already, for something else.
+    inotify::add_watch(renames, path, what | WatchFlags::MASK_ADD).map(drop)
 }

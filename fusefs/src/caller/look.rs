@@ -43,9 +43,14 @@ impl Ident {
         look(dir, path, AtFlags::empty(), StatxFlags::MNT_ID).map(Self::from)
     }
 
-    /// The same directory, seen through the same mount?
-    pub(super) fn same_place(&self, other: &Self) -> bool {
-        self.dev == other.dev && self.ino == other.ino && self.mount == other.mount
+    /// The same object, seen through the same mount?
+    pub(super) fn same(&self, other: &Self) -> bool {
+        self.same_object(other) && self.mount == other.mount
+    }
+
+    /// The same object, through whichever mount?
+    pub(super) fn same_object(&self, other: &Self) -> bool {
+        self.dev == other.dev && self.ino == other.ino
     }
 }
 

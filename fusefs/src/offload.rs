@@ -1,0 +1,264 @@
+//! Work that may take any time, on threads of its own, with a limit.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+/// How much work there may be at a time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// After this its result is not waited for any more.
+    pub(crate) wait: Duration,
+    /// For one user.
+    pub(crate) each: usize,
+    /// For all together.
+    pub(crate) all: usize,
+}
+
+/// Why there is no result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoResult {
+    /// It takes too long.
+    TooLong,
+    /// Too much is under way already, and perhaps stuck.
+    TooMany,
+    /// The work or its thread broke off.
+    Failed,
+}
+
+/// Memory for the stack of a thread: it may have to be locked.
+const STACK: usize = 256 * 1024;
+
+type Work<T> = Box<dyn FnOnce() -> T + Send>;
+type Finish<T> = Box<dyn FnOnce(Result<T, NoResult>) + Send>;
+
+/// Work of one kind. What is under way when it is dropped gets no result.
+pub(crate) struct Offload<T> {
+    desk: Arc<Desk<T>>,
+}
+
+struct Desk<T> {
+    limits: Limits,
+    state: Mutex<State<T>>,
+    changed: Condvar,
+}
+
+struct State<T> {
+    next: u64,
+    /// To be started.
+    new: Vec<(u64, Work<T>)>,
+    /// Under way, also what nobody waits for any more.
+    running: BTreeMap<u64, Running<T>>,
+    ended: Vec<(u64, Option<T>)>,
+    /// The thread that starts and finishes runs.
+    served: bool,
+    over: bool,
+}
+
+struct Running<T> {
+    uid: u32,
+    until: Instant,
+    /// None: it was too late.
+    finish: Option<Finish<T>>,
+}
+
+impl<T: Send + 'static> Offload<T> {
+    pub(crate) fn new(limits: Limits) -> Self {
+        let state = State {
+            next: 0,
+            new: Vec::new(),
+            running: BTreeMap::new(),
+            ended: Vec::new(),
+            served: false,
+            over: false,
+        };
+        Self { desk: Arc::new(Desk { limits, state: Mutex::new(state), changed: Condvar::new() }) }
+    }
+
+    /// Has `work` done for a user and its result handed to `finish`, which is called exactly once: here, if the
+    /// limits are reached, else on a thread that all finishing shares. `work` may change the rights of its thread.
+    pub(crate) fn start(&self, uid: u32, work: Work<T>, finish: Finish<T>) {
+        let Limits { wait, each, all } = self.desk.limits;
+        let mut state = self.desk.state.lock();
+        let his = state.running.values().filter(|running| running.uid == uid).count();
+        if his >= each || state.running.len() >= all {
+            drop(state);
+            return finish(Err(NoResult::TooMany));
+        }
+        if !state.served {
+            let desk = Arc::clone(&self.desk);
+            let served = thread::Builder::new().name("offload".into()).spawn(move || desk.serve());
+            if served.is_err() {
+                drop(state);
+                return finish(Err(NoResult::TooMany));
+            }
+            state.served = true;
+        }
+        let id = state.next;
+        state.next += 1;
+        state.running.insert(id, Running { uid, until: Instant::now() + wait, finish: Some(finish) });
+        state.new.push((id, work));
+        self.desk.changed.notify_one();
+    }
+}
+
+impl<T> Drop for Offload<T> {
+    fn drop(&mut self) {
+        self.desk.state.lock().over = true;
+        self.desk.changed.notify_one();
+    }
+}
+
+impl<T: Send + 'static> Desk<T> {
+    /// Body of the thread that starts the work and finishes it, with the rights of this process.
+    fn serve(self: Arc<Self>) {
+        let mut state = self.state.lock();
+        while !state.over {
+            let (new, due) = (std::mem::take(&mut state.new), state.due());
+            if new.is_empty() && due.is_empty() {
+                match state.deadline() {
+                    Some(until) => drop(self.changed.wait_until(&mut state, until)),
+                    None => self.changed.wait(&mut state),
+                }
+                continue;
+            }
+            parking_lot::MutexGuard::unlocked(&mut state, || {
+                for (finish, result) in due {
+                    finish(result);
+                }
+                for (id, work) in new {
+                    self.spawn(id, work);
+                }
+            });
+        }
+        state.running.clear();
+    }
+
+    fn spawn(self: &Arc<Self>, id: u64, work: Work<T>) {
+        let desk = Arc::clone(self);
+        let work = move || {
+            // One that panics must still be counted out.
+            let result = catch_unwind(AssertUnwindSafe(work)).ok();
+            desk.end(id, result);
+        };
+        if thread::Builder::new().name("target".into()).stack_size(STACK).spawn(work).is_err() {
+            self.end(id, None);
+        }
+    }
+
+    fn end(&self, id: u64, result: Option<T>) {
+        self.state.lock().ended.push((id, result));
+        self.changed.notify_one();
+    }
+}
+
+impl<T> State<T> {
+    /// What can be finished: with its result, or because it took too long.
+    fn due(&mut self) -> Vec<(Finish<T>, Result<T, NoResult>)> {
+        let mut due = Vec::new();
+        for (id, result) in self.ended.drain(..) {
+            if let Some(finish) = self.running.remove(&id).and_then(|running| running.finish) {
+                due.push((finish, result.ok_or(NoResult::Failed)));
+            }
+        }
+        let now = Instant::now();
+        for running in self.running.values_mut().filter(|running| running.until <= now) {
+            due.extend(running.finish.take().map(|finish| (finish, Err(NoResult::TooLong))));
+        }
+        due
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.running.values().filter(|running| running.finish.is_some()).map(|running| running.until).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, channel};
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(60);
+
+    fn start(offload: &Offload<u32>, uid: u32, work: Work<u32>) -> Receiver<Result<u32, NoResult>> {
+        let (sender, receiver) = channel();
+        offload.start(uid, work, Box::new(move |result| sender.send(result).unwrap_or_default()));
+        receiver
+    }
+
+    /// Work that waits until the sender is gone.
+    fn stuck() -> (std::sync::mpsc::Sender<()>, Work<u32>) {
+        let (sender, receiver) = channel::<()>();
+        (sender, Box::new(move || receiver.recv().map_or(1, |()| 2)))
+    }
+
+    fn offload(wait: Duration) -> Offload<u32> {
+        Offload::new(Limits { wait, each: 2, all: 3 })
+    }
+
+    #[test]
+    fn results_come_as_they_are_ready() {
+        let offload = offload(SOON);
+        let (release, work) = stuck();
+        let first = start(&offload, 1, work);
+        assert_eq!(start(&offload, 1, Box::new(|| 7)).recv_timeout(SOON), Ok(Ok(7)));
+        assert!(first.try_recv().is_err());
+        drop(release);
+        assert_eq!(first.recv_timeout(SOON), Ok(Ok(1)));
+        // All are counted out again.
+        for n in 0..20 {
+            assert_eq!(start(&offload, 1, Box::new(move || n)).recv_timeout(SOON), Ok(Ok(n)));
+        }
+    }
+
+    #[test]
+    fn what_is_stuck_is_given_up_and_still_counts() {
+        let offload = offload(Duration::from_millis(20));
+        let (release, work) = stuck();
+        let (release2, work2) = stuck();
+        let (release3, work3) = stuck();
+        for (uid, work) in [(1, work), (1, work2)] {
+            assert_eq!(start(&offload, uid, work).recv_timeout(SOON), Ok(Err(NoResult::TooLong)));
+        }
+        assert_eq!(
+            start(&offload, 1, Box::new(|| 7)).try_recv(),
+            Ok(Err(NoResult::TooMany)),
+            "for this user"
+        );
+        assert_eq!(start(&offload, 2, work3).recv_timeout(SOON), Ok(Err(NoResult::TooLong)));
+        assert_eq!(start(&offload, 3, Box::new(|| 7)).try_recv(), Ok(Err(NoResult::TooMany)), "for all");
+        drop((release, release2, release3));
+        let deadline = Instant::now() + SOON;
+        while start(&offload, 1, Box::new(|| 7)).recv_timeout(SOON) != Ok(Ok(7)) {
+            assert!(Instant::now() < deadline, "what has ended at last still counts");
+        }
+    }
+
+    #[test]
+    fn a_panic_is_a_result_too() {
+        let offload = offload(SOON);
+        let work = Box::new(|| panic!("as expected by this test"));
+        assert_eq!(start(&offload, 1, work).recv_timeout(SOON), Ok(Err(NoResult::Failed)));
+        assert_eq!(start(&offload, 1, Box::new(|| 7)).recv_timeout(SOON), Ok(Ok(7)));
+    }
+
+    #[test]
+    fn nobody_is_finished_after_the_end() {
+        let offload = offload(SOON);
+        let (release, work) = stuck();
+        let waiting = start(&offload, 1, work);
+        drop(offload);
+        // The sender goes with what was to be finished.
+        assert!(
+            waiting
+                .recv_timeout(SOON)
+                .is_err_and(|error| error == std::sync::mpsc::RecvTimeoutError::Disconnected)
+        );
+        drop(release);
+    }
+}
