@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod crash;
+mod elsewhere;
 mod events;
 mod input;
+mod rights;
 mod stress;
 mod workers;
 mod world;

@@ -1,6 +1,7 @@
 //! A daemon with a folder for its mount, its control socket and its log; nothing of it is left after the drop.
 
 use std::fs;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -14,6 +15,8 @@ use uo2cb_tests::{not_run, program};
 pub(crate) struct World {
     folder: TempDir,
     daemon: Child,
+    /// The daemon's number where that is another one than here.
+    inner: Option<u32>,
 }
 
 /// Whether trees can be mounted here; says so where not.
@@ -28,12 +31,40 @@ pub(crate) fn can_mount() -> bool {
 impl World {
     /// Mounts with the method `user`: cluster c with node s1 (its number is 200) and the region `shared`.
     pub(crate) fn new() -> Self {
+        let world = Self::start("user", &[], None);
+        world.fill();
+        world
+    }
+
+    /// With the method `disk`: cluster c with the local node n1 and the region R, whose place is set.
+    pub(crate) fn disk() -> Self {
+        let world = Self::start("disk", &[], None);
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+        for dir in ["c", "c/node/n1", "c/heartbeat/R"] {
+            fs::create_dir(world.at("cluster").join(dir)).unwrap();
+        }
+        for (attribute, value) in [
+            ("node/n1/ipv4_address", "127.0.0.1"),
+            ("node/n1/ipv4_port", &port),
+            ("node/n1/num", "1"),
+            ("node/n1/local", "1"),
+            ("heartbeat/R/block_bytes", "512"),
+            ("heartbeat/R/start_block", "1"),
+            ("heartbeat/R/blocks", "8"),
+        ] {
+            fs::write(world.at("cluster/c").join(attribute), value).unwrap();
+        }
+        world
+    }
+
+    /// An empty one, with this method. `starter`: a command that starts the daemon; `inner`: the number that the
+    /// daemon has in there.
+    pub(crate) fn start(method: &'static str, starter: &[&str], inner: Option<u32>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("config")).unwrap();
-        let daemon = spawn(folder.path());
-        let mut world = Self { folder, daemon };
+        let daemon = spawn(folder.path(), method, starter);
+        let mut world = Self { folder, daemon, inner };
         world.mounted();
-        world.fill();
         world
     }
 
@@ -57,7 +88,7 @@ impl World {
 
     /// Another daemon on the same folder.
     pub(crate) fn again(&mut self) {
-        self.daemon = spawn(self.folder.path());
+        self.daemon = spawn(self.folder.path(), "user", &[]);
         self.mounted();
     }
 
@@ -85,7 +116,25 @@ impl World {
     }
 
     fn socket(&self) -> PathBuf {
-        self.folder.path().join(format!("run/{}.sock", self.daemon.id()))
+        let number = self.inner.unwrap_or(self.daemon.id());
+        self.folder.path().join(format!("run/{number}.sock"))
+    }
+
+    /// The daemon's number out here, where another command has started it.
+    pub(crate) fn started(&self) -> u32 {
+        let starter = self.daemon.id();
+        let children = fs::read_to_string(format!("/proc/{starter}/task/{starter}/children")).unwrap();
+        children.trim().parse().unwrap()
+    }
+
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+
+    /// Until its log has a line with this in it.
+    #[track_caller]
+    pub(crate) fn until_line(&self, with: &str) {
+        until_some(with, || self.log().contains(with).then_some(()));
     }
 
     /// Its resident memory in KiB.
@@ -96,9 +145,18 @@ impl World {
     }
 }
 
-fn spawn(folder: &Path) -> Child {
-    Command::new(program::uo2cb().unwrap())
-        .args(["mount", "config", "--foreground", "--heartbeat-mode", "user", "--log", "log"])
+fn spawn(folder: &Path, method: &str, starter: &[&str]) -> Child {
+    let program = program::uo2cb().unwrap();
+    let mut command = match starter {
+        [] => Command::new(program),
+        [starter, options @ ..] => {
+            let mut command = Command::new(starter);
+            command.args(options).arg(program);
+            command
+        }
+    };
+    command
+        .args(["mount", "config", "--foreground", "--heartbeat-mode", method, "--log", "log"])
         .args(rustix::process::geteuid().is_root().then_some("--allow-other"))
         .current_dir(folder)
         .env("UO2CB_RUNTIME_DIR", folder.join("run"))
@@ -112,7 +170,9 @@ impl Drop for World {
         // What fails here has happened already.
         if let Some(pid) = Pid::from_raw(self.daemon.id() as i32) {
             if self.daemon.try_wait().is_ok_and(|status| status.is_none()) {
-                let _ = kill_process(pid, Signal::TERM);
+                // unshare(1) does not listen to the other one while it waits.
+                let signal = if self.inner.is_some() { Signal::KILL } else { Signal::TERM };
+                let _ = kill_process(pid, signal);
             }
         }
         let deadline = Instant::now() + LIMIT;
