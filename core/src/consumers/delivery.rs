@@ -3,6 +3,10 @@
 //! A callback has run when its consumer says so ([`Delivery::done`]); the next one, and the next event, wait
 //! for that. So a consumer may be another process and is still told before the call that caused the event
 //! has returned. Who takes longer than its patience is expelled: a stopped consumer delays, it never hangs.
+//!
+//! Consumers of one priority share the time that silence costs: when one of them is slow, the others are told while it
+//! is waited for, so that any number of stopped ones delay an event by one patience. Who has no patience (a callback in
+//! process) never runs beside another.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -56,11 +60,16 @@ pub(crate) enum Step {
     Expelled(ConsumerId, Event),
 }
 
+/// Who has been told of the first event in the queue, and has not said so yet.
 #[derive(Debug)]
 struct Running {
     consumer: ConsumerId,
+    priority: i32,
     deadline: Option<Instant>,
 }
+
+/// After this part of its patience a consumer is slow: the others of its priority are told beside it.
+const SLOW: u32 = 16;
 
 /// The queue of events and those who wait for them.
 #[derive(Debug, Default)]
@@ -70,7 +79,10 @@ pub(crate) struct Delivery {
     queue: VecDeque<Event>,
     /// Of the first event in the queue: who still has to be told, in order.
     left: VecDeque<Callback>,
-    running: Option<Running>,
+    /// Several only when one of them was slow; all of one priority.
+    running: Vec<Running>,
+    /// When the one that runs alone is slow.
+    slow: Option<Instant>,
     /// Whether `left` has been filled for the first event.
     begun: bool,
     next_number: u64,
@@ -102,7 +114,7 @@ impl Delivery {
             keep
         });
         self.left.retain(|callback| callback.consumer != consumer);
-        self.running.take_if(|running| running.consumer == consumer);
+        self.ended(consumer);
         scopes
     }
 
@@ -135,14 +147,14 @@ impl Delivery {
         self.queue.front().map_or(self.next_number, |event| event.number)
     }
 
-    /// What is to be done now; none while a callback runs or when nothing is queued.
+    /// What is to be done now; none while consumers are waited for, or when nothing is queued.
     pub(crate) fn step(&mut self, now: Instant) -> Option<Step> {
-        if let Some(Running { consumer, deadline }) = self.running {
-            if deadline.is_none_or(|deadline| now < deadline) {
-                return None;
-            }
-            let event = self.queue.front()?.clone();
-            return Some(Step::Expelled(consumer, event));
+        let late = |running: &&Running| running.deadline.is_some_and(|deadline| deadline <= now);
+        if let Some(Running { consumer, .. }) = self.running.iter().find(late) {
+            return Some(Step::Expelled(*consumer, self.queue.front()?.clone()));
+        }
+        if self.slow.is_some_and(|slow| slow <= now) {
+            self.slow = None;
         }
         loop {
             let event = self.queue.front()?;
@@ -155,26 +167,53 @@ impl Delivery {
                 };
                 self.left = self.callbacks.iter().filter(wants).cloned().collect();
             }
+            if !self.running.is_empty() && (self.slow.is_some() || !self.next_may_join()) {
+                return None;
+            }
             if let Some(callback) = self.left.pop_front() {
-                let deadline = callback.patience.map(|patience| now.after(patience));
-                self.running = Some(Running { consumer: callback.consumer, deadline });
-                return Some(Step::Deliver(callback.consumer, event.clone()));
+                let Callback { consumer, priority, patience, .. } = callback;
+                let shared = self.running.first().and_then(|first| first.deadline);
+                let deadline = shared.or_else(|| patience.map(|patience| now.after(patience)));
+                if self.running.is_empty() {
+                    self.slow = patience.map(|patience| now.after(patience / SLOW));
+                }
+                self.running.push(Running { consumer, priority, deadline });
+                return Some(Step::Deliver(consumer, event.clone()));
             }
             self.queue.pop_front();
             self.begun = false;
         }
     }
 
-    /// The consumer has been told of event `number`. False when it was not its turn.
-    pub(crate) fn done(&mut self, consumer: ConsumerId, number: u64) -> bool {
-        if self.queue.front().is_none_or(|event| event.number != number) {
-            return false;
-        }
-        self.running.take_if(|running| running.consumer == consumer).is_some()
+    /// May the next one be told beside those who run?
+    fn next_may_join(&self) -> bool {
+        let Some(next) = self.left.front() else { return false };
+        next.patience.is_some()
+            && self
+                .running
+                .iter()
+                .all(|running| running.deadline.is_some() && running.priority == next.priority)
     }
 
-    /// When the running callback's patience ends.
+    /// The consumer has been told of event `number`. False when it was not its turn.
+    pub(crate) fn done(&mut self, consumer: ConsumerId, number: u64) -> bool {
+        self.queue.front().is_some_and(|event| event.number == number) && self.ended(consumer)
+    }
+
+    /// A consumer is not waited for any longer. False if it was not.
+    fn ended(&mut self, consumer: ConsumerId) -> bool {
+        let before = self.running.len();
+        self.running.retain(|running| running.consumer != consumer);
+        if self.running.is_empty() {
+            self.slow = None;
+        }
+        self.running.len() < before
+    }
+
+    /// When somebody's patience ends, or the next one is to be told beside a slow one.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        self.running.as_ref()?.deadline
+        let deadlines = self.running.iter().filter_map(|running| running.deadline);
+        let slow = self.slow.filter(|_| self.next_may_join());
+        deadlines.chain(slow).min()
     }
 }

@@ -214,7 +214,7 @@ fn unsubscribing_in_mid_delivery_lets_the_next_one_run() {
 }
 
 #[test]
-fn who_takes_longer_than_its_patience_is_struck_off() {
+fn who_takes_longer_than_its_patience_is_expelled() {
     let mut bench = Bench::user();
     bench.subscribe(Registration { patience: Some(100), ..Registration::of(1, "R") }).unwrap();
     bench.subscribe(Registration::all(2)).unwrap();
@@ -296,4 +296,52 @@ fn a_region_can_be_made_again() {
     assert_ne!(bench.dir(REGION), old);
     assert_eq!(bench.subscribe(Registration::of(1, "R")), Ok(Vec::new()));
     assert_eq!(bench.tree(View::Config, Op::List(old)), Err(Refusal::Gone));
+}
+
+/// Three stopped clients, and one that is well: the link waits for one patience, not for three.
+#[test]
+fn silent_consumers_share_one_patience() {
+    let mut bench = Bench::user();
+    for consumer in 1..=4 {
+        bench.subscribe(Registration { patience: Some(1600), ..Registration::all(consumer) }).unwrap();
+    }
+    let linked = up(&mut bench, "n1", "R");
+    // The first one is waited for alone, until it is slow.
+    bench.wait(99);
+    assert_eq!(bench.told_short(), [(1, Up, 1)]);
+    assert_eq!(bench.engine.poll_timeout(), Some(Instant::at(Duration::from_millis(100))));
+    bench.wait(1);
+    assert_eq!(bench.told_short(), [(1, Up, 1), (2, Up, 1), (3, Up, 1), (4, Up, 1)]);
+    assert_eq!(bench.engine.poll_timeout(), Some(Instant::at(Duration::from_millis(1600))));
+    bench.delivered(4, 0);
+    bench.wait(1499);
+    assert_eq!(bench.answer(linked), None);
+    bench.wait(1);
+    assert_eq!(bench.done(linked), Some(Ok(())));
+    let expelled = [1, 2, 3].map(|consumer| Action::Expelled { consumer: ConsumerId(consumer) });
+    assert!(expelled.iter().all(|action| bench.logged(action) == 1));
+    // Only the one that is well is told of the next.
+    up(&mut bench, "n2", "R");
+    assert_eq!(bench.told_short()[4..], [(4, Up, 2)]);
+}
+
+#[test]
+fn nobody_is_told_beside_another_priority_or_one_without_patience() {
+    let mut bench = Bench::user();
+    let patient =
+        |consumer, priority| Registration { patience: Some(1600), priority, ..Registration::all(consumer) };
+    bench.subscribe(patient(1, 0)).unwrap();
+    bench.subscribe(Registration { priority: 1, ..Registration::all(2) }).unwrap();
+    bench.subscribe(patient(3, 1)).unwrap();
+    let linked = up(&mut bench, "n1", "R");
+    bench.wait(1000);
+    assert_eq!(bench.told_short(), [(1, Up, 1)]);
+    bench.delivered(1, 0);
+    bench.wait(100_000);
+    assert_eq!(bench.told_short(), [(1, Up, 1), (2, Up, 1)]);
+    assert_eq!(bench.engine.poll_timeout(), None);
+    bench.delivered(2, 0);
+    bench.delivered(3, 0);
+    assert_eq!(bench.told_short(), [(1, Up, 1), (2, Up, 1), (3, Up, 1)]);
+    assert_eq!(bench.done(linked), Some(Ok(())));
 }
