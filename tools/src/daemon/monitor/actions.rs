@@ -46,7 +46,7 @@ impl State {
                 }
             }
             Action::Changed { view, request, change } => {
-                let through = request.and_then(|request| match self.awaiting.get(&request) {
+                let through = request.and_then(|request| match self.awaiting.get(request) {
                     Some(Awaiting::Call(through, _)) => *through,
                     _ => None,
                 });
@@ -69,7 +69,7 @@ impl State {
     }
 
     fn answer(&mut self, request: RequestId, result: Result<Reply, Refusal>) {
-        match (self.awaiting.remove(&request), result) {
+        match (self.awaiting.remove(request), result) {
             (Some(Awaiting::Call(_, respond)), Ok(Reply::Tree(answer))) => respond(Ok(answer)),
             (Some(Awaiting::Call(_, respond)), Err(refusal)) => respond(Err(refusal)),
             (Some(Awaiting::Registration(_, registered)), Ok(Reply::Subscribed(up))) => {

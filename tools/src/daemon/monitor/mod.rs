@@ -9,6 +9,7 @@ mod actions;
 mod consumers;
 mod disks;
 mod shutdown;
+mod unanswered;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -35,6 +36,7 @@ use super::threads::{self, Standing};
 pub use consumers::UpIn;
 pub(crate) use consumers::{Consumer, Ended, Interest, Registered};
 use shutdown::Stopped;
+use unanswered::Unanswered;
 
 /// The engine with everything that carries out its actions.
 #[derive(Debug)]
@@ -55,7 +57,7 @@ struct State {
     engine: Engine,
     next_request: u64,
     next_consumer: u64,
-    awaiting: BTreeMap<RequestId, Awaiting>,
+    awaiting: Unanswered<Awaiting>,
     consumers: BTreeMap<ConsumerId, Box<dyn Consumer>>,
     views: Vec<(View, Mounted)>,
     listener: Option<Listener>,
@@ -102,7 +104,7 @@ impl Monitor {
             engine: Engine::new(config, methods, clock.now()),
             next_request: 0,
             next_consumer: 0,
-            awaiting: BTreeMap::new(),
+            awaiting: Unanswered::default(),
             consumers: BTreeMap::new(),
             views: Vec::new(),
             listener: None,
@@ -142,7 +144,7 @@ impl Monitor {
             state.engine.handle(now, Input::Tree { request, caller, view, op });
             if let Some(ends) = ends {
                 state.carry_out(self);
-                if state.awaiting.contains_key(&request) {
+                if state.awaiting.contains(request) {
                     self.callers.add(request, caller.pid, ends);
                 }
             }
@@ -162,7 +164,7 @@ impl Monitor {
         self.callers.watch(|request| {
             self.enter(|state, now| {
                 // Answered in the meantime?
-                if state.awaiting.contains_key(&request) {
+                if state.awaiting.contains(request) {
                     state.engine.handle(now, Input::Cancel(request));
                 }
             });

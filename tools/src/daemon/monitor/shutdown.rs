@@ -66,7 +66,7 @@ impl State {
         for consumer in std::mem::take(&mut self.consumers).into_values() {
             consumer.end(Ended::Stopping);
         }
-        if !self.awaiting.is_empty() {
+        if self.awaiting.len() > 0 {
             monitor.notes.warn(&format!("{} requests were left without an answer", self.awaiting.len()));
         }
     }
