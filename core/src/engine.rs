@@ -18,6 +18,7 @@ use crate::heartbeat::Method;
 use crate::heartbeat::disk::DiskRequest;
 use crate::heartbeat::event::NodeEdge;
 use crate::ids::{Caller, ConsumerId, RequestId, View};
+use crate::logmask::Subject;
 use crate::machines::Machines;
 use crate::message::{Action, Input, Reply, Subscribe};
 use crate::note::Note;
@@ -233,9 +234,9 @@ impl Engine {
     /// link. (There is no quorum and no net yet: this is their place. Quorum takes edges that are `whole`, of methods
     /// that ask for it.)
     fn edge(&mut self, edge: NodeEdge) {
-        if let Some(event) = self.consumers.delivery.queue(edge) {
-            let note = Note::Event(event.clone());
-            self.note(note);
+        let shown = self.machines.logmask.shows(Subject::Heartbeat);
+        if let Some(event) = self.consumers.delivery.queue(edge).filter(|_| shown) {
+            self.actions.push_back(Action::Note(Note::Event(event.clone())));
         }
     }
 
