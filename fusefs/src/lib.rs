@@ -9,10 +9,11 @@ mod handle;
 mod inode;
 mod listing;
 mod mount;
+pub mod mounts;
 mod offload;
 mod service;
 mod state;
 mod target;
 
-pub use mount::{End, Mounted, Options, SOURCE, mount};
+pub use mount::{End, Mounted, Options, SOURCE, fusermount, has_lost_its_server, mount, mount_on, unmount};
 pub use service::{Respond, Service};

@@ -25,17 +25,19 @@
 
 pub mod control;
 mod daemon;
+mod error;
+pub mod mountpoint;
 
 pub use daemon::clock::utc;
 pub use daemon::consumers::Subscription;
 pub use daemon::crash::{dedicate_process, panic_at};
 pub use daemon::deadline::STATUS as CRASH_STATUS;
-pub use daemon::error::Error;
 pub use daemon::monitor::UpIn;
-pub use daemon::mountpoint;
-pub use daemon::node::{Builder, Node, Stopper};
+pub use daemon::node::{Builder, Node};
 pub use daemon::notes::{LogFormat, LogTarget};
+pub use daemon::stopper::Stopper;
 pub use daemon::tree::{Entry, Tree};
+pub use error::Error;
 pub use uo2cb_blockio::{Script as Faults, ScriptError as FaultsError};
 pub use uo2cb_core as core;
 pub use uo2cb_core::Refusal;

@@ -225,8 +225,7 @@ fn whichever_thread_panics_the_node_goes() {
         ("fuse", "fuser-0"),
         ("timer", "timer"),
         ("control", "control"),
-        ("client", "client"),
-        ("client-out", "client-out"),
+        ("client", "control"),
         ("listen", "listen"),
         ("log", "log"),
         ("open", "open"),
@@ -250,7 +249,7 @@ fn provoke(daemon: &Daemon, place: &str) {
         "log" => {}
         "fuse" => strike(daemon),
         "main" => kill(daemon.child.id().try_into().unwrap(), libc::SIGTERM),
-        "control" | "client" | "client-out" => {
+        "control" | "client" => {
             let socket = || {
                 let entries = fs::read_dir(world.run_dir()).ok()?;
                 let mut paths = entries.map(|entry| entry.unwrap().path());

@@ -4,7 +4,7 @@
 mod common;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -100,7 +100,15 @@ fn a_stream_of_json_says_why_it_ends() {
 
     // As many clients as there are places for.
     let socket = world.run_dir().join(format!("{pid}.sock"));
-    let crowd: Vec<_> = (0..64).map(|_| UnixStream::connect(&socket).unwrap()).collect();
+    let crowd: Vec<_> = (0..64)
+        .map(|_| {
+            let mut stream = UnixStream::connect(&socket).unwrap();
+            stream.write_all(b"{\"request\":\"watch\"}\n").unwrap();
+            // One that is registered has an answer.
+            stream.read_exact(&mut [0]).unwrap();
+            stream
+        })
+        .collect();
     let full = world.run(&["watch", "--json", "--mount", "config"]);
     assert_eq!(full.status.code(), Some(1));
     let line: Value = serde_json::from_slice(&full.stdout).unwrap();

@@ -1,13 +1,19 @@
 //! A daemon in the background: this program again, which reports when it is ready, and leaves the terminal.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader};
+use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, Stdio};
+use std::process::{ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use serde_json::{Value, json};
 
 use super::{Fail, arguments, say, text};
+
+/// How long a daemon may take to be ready. What it does until then has limits of its own, which are shorter.
+const READY: Duration = Duration::from_secs(60);
 
 /// What runs once the daemon is ready, and what there is to say of it.
 pub(super) struct Ready<T> {
@@ -18,25 +24,29 @@ pub(super) struct Ready<T> {
     pub(super) log: Option<File>,
 }
 
-/// Starts this program again with `--report` and waits for its report.
-pub(super) fn start() -> Result<(), Fail> {
+/// Starts this program again with `--report SEEN` and waits for its report. `seen` tells it which directories it is to
+/// mount on, whatever their names lead to by then.
+pub(super) fn start(seen: &str) -> Result<(), Fail> {
     let failed = |error: std::io::Error| Fail::new(format!("no daemon could be started: {error}"));
     let mut arguments = arguments();
     let subcommand = arguments.next().unwrap_or_default();
     let mut child = Command::new(std::env::current_exe().map_err(failed)?)
         .arg(subcommand)
-        .arg("--report")
+        .args(["--report", seen])
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
         .map_err(failed)?;
-    let mut line = String::new();
-    if let Some(out) = child.stdout.take() {
-        // Nothing read is a daemon that ended, below.
-        let _ = BufReader::new(out).read_line(&mut line);
-    }
-    let report: Value = serde_json::from_str(&line).unwrap_or_default();
+    let Some(line) = child.stdout.take().and_then(|out| first_line(out, Instant::now() + READY)) else {
+        let pid = child.id();
+        return Err(Fail::new(format!(
+            "the daemon, pid {pid}, is not ready after {} s; `kill -KILL {pid}` ends it",
+            READY.as_secs()
+        )));
+    };
+    // Nothing is the report of a daemon that ended, below.
+    let report: Value = serde_json::from_slice(&line).unwrap_or_default();
     if report.get("ready").is_some() {
         say(text(&report, "ready"));
         return Ok(());
@@ -51,6 +61,28 @@ pub(super) fn start() -> Result<(), Fail> {
         None => status.to_string(),
     };
     Err(Fail::new(format!("the daemon ended before it was ready ({how})")))
+}
+
+/// What comes until the end of a line, or of all. None when that takes too long.
+fn first_line(mut out: ChildStdout, deadline: Instant) -> Option<Vec<u8>> {
+    let mut line = Vec::new();
+    let mut buffer = [0; 4096];
+    while !line.contains(&b'\n') {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let limit = Timespec::try_from(left).ok();
+        let mut fds = [PollFd::new(&out, PollFlags::IN)];
+        if poll(&mut fds, limit.as_ref()) == Ok(0) {
+            return None;
+        }
+        if fds[0].revents().is_empty() {
+            continue;
+        }
+        match out.read(&mut buffer) {
+            Ok(0) | Err(_) => break,
+            Ok(count) => line.extend_from_slice(&buffer[..count]),
+        }
+    }
+    Some(line)
 }
 
 /// Body of the program started so: a session of its own, the report, and then nothing of the caller's any more.

@@ -7,7 +7,7 @@ use clap::{Args, Command, CommandFactory};
 use clap_complete::CompletionCandidate;
 use clap_complete::env::{Bash, CompleteEnv, EnvCompleter, Fish, Shells, Zsh};
 use serde_json::Value;
-use uo2cb::control::running;
+use uo2cb::control::{running, statuses};
 
 use super::{Cli, Fail, each, say};
 
@@ -76,8 +76,8 @@ pub(super) fn mounts(typed: &OsStr) -> Vec<CompletionCandidate> {
 
 /// Names of regions. One that is not UTF-8 is not among them: its name here would not be its name.
 pub(super) fn regions(typed: &OsStr) -> Vec<CompletionCandidate> {
-    let nodes = running();
-    let regions = nodes.iter().flat_map(|node| each(&node.status, "regions"));
+    let nodes = statuses();
+    let regions = nodes.iter().flat_map(|node| each(node, "regions"));
     candidates(typed, regions.filter_map(|region| region.get("name").and_then(Value::as_str)).map(Into::into))
 }
 

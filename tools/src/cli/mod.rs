@@ -61,7 +61,8 @@ enum Command {
 /// Which node is meant.
 #[derive(Args)]
 struct Which {
-    /// The node mounted on DIR (any of its trees); needed only when several run
+    /// The node mounted on DIR (any of its trees, or a path in one); needed only when several run and the current
+    /// directory is in none of them
     #[arg(long, value_name = "DIR", add = ArgValueCompleter::new(completions::mounts), env = "UO2CB_MOUNT")]
     mount: Option<PathBuf>,
 }
@@ -69,7 +70,7 @@ struct Which {
 impl Which {
     fn connect(&self) -> Result<Client, Fail> {
         let mount = self.mount.as_deref().filter(|dir| !dir.as_os_str().is_empty());
-        Ok(Client::connect(&choose(mount)?.socket)?)
+        Ok(choose(mount)?.client())
     }
 }
 

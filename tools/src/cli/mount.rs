@@ -5,6 +5,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use clap::{Args, ValueEnum, ValueHint};
 use uo2cb::core::View;
@@ -60,8 +61,8 @@ pub(crate) struct Mount {
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Text)]
     log_format: Format,
     /// Report on standard output and leave the terminal
-    #[arg(long, hide = true)]
-    report: bool,
+    #[arg(long, hide = true, value_name = "SEEN")]
+    report: Option<String>,
     /// For tests: fail at this place inside
     #[arg(long, value_name = "PLACE", hide = true)]
     panic_at: Option<String>,
@@ -92,17 +93,18 @@ impl Mount {
         if !self.foreground && self.log.as_deref() == Some(Path::new("-")) {
             return Err(Fail::usage("--log - needs --foreground: a daemon has no standard output"));
         }
-        if self.report || self.foreground {
+        if self.report.is_some() || self.foreground {
             uo2cb::dedicate_process();
         }
-        if self.report {
+        if self.report.is_some() {
             return background::child(|| self.start(), |started| run(started.node));
         }
         if !self.foreground {
             // Told at once, whatever else a daemon might miss here.
-            mountpoint::canonical(&self.dir)?;
+            let dirs = [Some(&self.dir), self.sysfs.as_ref(), self.debugfs.as_ref()].into_iter().flatten();
+            let seen = dirs.map(|dir| mountpoint::identity(dir)).collect::<Result<Vec<_>, _>>()?;
             mountpoint::may_mount(self.allow_other)?;
-            return background::start();
+            return background::start(&seen.join(","));
         }
         let started = self.start()?;
         run(started.node)
@@ -145,7 +147,9 @@ impl Mount {
             (None, Some(_)) => LogTarget::Stdout,
             (None, None) => LogTarget::Stderr,
         };
-        let node = self.builder(socket).log(target, format).start().inspect_err(|_| {
+        let builder = self.builder(socket).log(target, format);
+        let _ = STOPPER.set(builder.stopper());
+        let node = builder.start().inspect_err(|_| {
             // A log that nobody asked for, of a node that never was.
             if let (Some(path), None) = (&path, &self.log) {
                 let _ = std::fs::remove_file(path);
@@ -157,6 +161,9 @@ impl Mount {
     fn builder(&self, socket: &Path) -> Builder {
         let mut builder = Node::builder().control(socket).allow_other(self.allow_other).mount(&self.dir);
         builder = builder.strict(self.strict);
+        if let Some(seen) = &self.report {
+            builder = builder.seen(seen.split(',').map(str::to_owned).collect());
+        }
         if let Some(faults) = &self.fault {
             builder = builder.faults(faults.clone());
         }
@@ -203,7 +210,13 @@ fn open_log(path: &Path) -> Result<File, Fail> {
         .create(true)
         .append(true)
         .mode(0o600)
+        // A pipe that nobody reads is not waited for.
+        .custom_flags(libc::O_NONBLOCK)
         .open(path)
+        .and_then(|file| {
+            rustix::fs::fcntl_setfl(&file, rustix::fs::OFlags::APPEND)?;
+            Ok(file)
+        })
         .map_err(|error| Fail::new(format!("log {}: {error}", path.display())))
 }
 
@@ -211,12 +224,14 @@ static STOPPER: OnceLock<Stopper> = OnceLock::new();
 static ASKED: AtomicBool = AtomicBool::new(false);
 
 const SIGNAL: &str = "a signal";
+/// How long taking the mounts away may take after a second signal.
+const HURRY: Duration = Duration::from_secs(5);
 
 fn handle_signals() -> Result<(), Fail> {
     ctrlc::set_handler(|| {
         // The second time somebody is in a hurry.
         if ASKED.swap(true, Ordering::SeqCst) {
-            std::process::exit(1);
+            leave();
         }
         if let Some(stopper) = STOPPER.get() {
             stopper.stop(SIGNAL);
@@ -225,12 +240,19 @@ fn handle_signals() -> Result<(), Fail> {
     .map_err(|error| Fail::new(format!("no signal handler: {error}")))
 }
 
+/// Ends this process now. Its mounts must not stay: nobody could enter or remove them.
+fn leave() -> ! {
+    if let Some(stopper) = STOPPER.get() {
+        stopper.detach(HURRY);
+    }
+    std::process::exit(1)
+}
+
 /// Runs a node until somebody asks it to end.
 fn run(node: Node) -> Result<(), Fail> {
-    let stopper = STOPPER.get_or_init(|| node.stopper());
     // A signal that came before there was anything to stop.
     if ASKED.load(Ordering::SeqCst) {
-        stopper.stop(SIGNAL);
+        node.stopper().stop(SIGNAL);
     }
     demo::lifeline::watch(&node.stopper())?;
     node.finish();

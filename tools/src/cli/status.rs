@@ -36,7 +36,9 @@ fn write_lines(out: &mut String, status: &Value) -> std::fmt::Result {
     let pid = status.get("pid").unwrap_or(&Value::Null);
     writeln!(out, "uo2cb {}, pid {pid}, since {}", text(status, "version"), text(status, "since"))?;
     for (view, dir) in status.get("mounts").and_then(Value::as_object).into_iter().flatten() {
-        writeln!(out, "{view:<10} {}", dir.as_str().unwrap_or("-"))?;
+        let hidden = status.get("hidden").and_then(|hidden| hidden.get(view)).and_then(Value::as_str);
+        let hidden = hidden.map_or_else(String::new, |why| format!(", hidden: {why}"));
+        writeln!(out, "{view:<10} {}{hidden}", dir.as_str().unwrap_or("-"))?;
     }
     let modes: Vec<_> = each(status, "heartbeat_available_modes").filter_map(Value::as_str).collect();
     writeln!(out, "heartbeat  {} (of {})", text(status, "heartbeat_mode"), modes.join(", "))?;

@@ -7,7 +7,8 @@
 //!
 //! | line | answer |
 //! |---|---|
-//! | `{"request":"status"}` | `{"status":{...}}` |
+//! | `{"request":"node"}` | `{"node":{"version":"...","pid":7,"since":"...","mounts":{...},"devices":{...},"hidden":{...}}}` |
+//! | `{"request":"status"}` | `{"status":{...}}`, all of that and the state of the stack |
 //! | `{"request":"watch"}` | `{"watching":{"up":[...]}}`, then events |
 //! | `{"request":"hold","region":"R","priority":0}` | `{"holding":{"region":"R","up":[...]}}`, then events of R |
 //! | `{"request":"release"}` | `{"released":true}`; ends a watch or hold |
@@ -26,74 +27,32 @@
 //! an error; one that is too long also ends the connection. `{"ended":"..."}` says that nothing more will
 //! come. When a connection ends, in whatever way, its hold ends at once.
 //!
-//! Names are UTF-8; bytes that are not, control characters and backslashes are escaped (`\xff`, `\n`, `\\`).
+//! `mounts` has where each tree was mounted, `devices` its device number (`0:51`: 51 is the name of its FUSE connection),
+//! by which a node is told from another one at the same path, `hidden` what keeps people from a tree that is served.
+//!
+//! At most 64 clients watch or hold. Who does neither keeps no place for good: the one that has been silent for the
+//! longest time is told `{"error":{"message":"too many clients"}}` when another one needs its place.
+//!
+//! Names and paths are UTF-8; bytes that are not, control characters and backslashes are escaped (`\xff`, `\n`, `\\`).
 
+//!
+//! This module has what clients need, and what both ends agree upon. It does not know of the daemon, whose end of the
+//! socket is the daemon's own.
+
+mod about;
 mod client;
 mod registry;
-mod render;
-mod server;
-mod session;
+pub(crate) mod socket;
 
-use std::ffi::OsStr;
-use std::fs::File;
-use std::io;
-use std::os::fd::AsRawFd;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use about::shown;
+pub(crate) use about::{About, Tree};
 pub use client::{Client, Failure};
-pub use registry::{Found, choose, mounted_by, new_socket, running};
-use uo2cb_core::View;
-
-use crate::daemon::clock::unix_now;
-pub(crate) use server::Server;
+pub(crate) use registry::serving;
+pub use registry::{Found, choose, new_socket, running, statuses};
 
 /// Longest line that is read.
-const LINE: usize = 4096;
+pub(crate) const LINE: usize = 4096;
 /// How long a client may take with an event.
-const PATIENCE: Duration = Duration::from_secs(2);
-
-/// What the socket tells about its node besides the state of the stack.
-#[derive(Clone, Debug)]
-pub(crate) struct Info {
-    mounts: Vec<(View, PathBuf)>,
-    since: Duration,
-}
-
-impl Info {
-    pub(crate) fn new(mounts: Vec<(View, PathBuf)>) -> Self {
-        Self { mounts, since: unix_now() }
-    }
-}
-
-/// Longest path that a socket can be bound to or connected to (`sun_path` less the NUL behind it).
-const SUN_PATH: usize = 107;
-
-/// Does `work` with a path to the same socket that is short enough for the system.
-fn within_limit<T>(path: &Path, work: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
-    if path.as_os_str().as_bytes().len() <= SUN_PATH {
-        return work(path);
-    }
-    let dir = File::open(path.parent().unwrap_or(Path::new(".")))?;
-    let name = Path::new(path.file_name().unwrap_or(OsStr::new("")));
-    work(&Path::new("/proc/self/fd").join(dir.as_raw_fd().to_string()).join(name))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::os::unix::net::{UnixListener, UnixStream};
-
-    #[test]
-    fn sockets_in_deep_folders() {
-        let folder = tempfile::tempdir().unwrap();
-        let deep = folder.path().join("d".repeat(120));
-        std::fs::create_dir(&deep).unwrap();
-        let path = deep.join("a.sock");
-        assert!(UnixListener::bind(&path).is_err());
-        let _listener = within_limit(&path, |path| UnixListener::bind(path)).unwrap();
-        assert!(path.exists());
-        within_limit(&path, |path| UnixStream::connect(path)).unwrap();
-    }
-}
+pub(crate) const PATIENCE: Duration = Duration::from_secs(2);

@@ -1,42 +1,71 @@
-//! Where control sockets are, and which nodes run.
+//! Where control sockets are, and which nodes run. A node that does not answer is listed too, and costs nobody who asks
+//! for another one anything.
 
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::{env, io};
 
 use serde_json::Value;
+use uo2cb_fusefs::mounts::Device;
 
+use super::about;
 use super::client::{Client, Failure};
+use super::socket::{Left, remove_record};
+use crate::mountpoint::Tree;
 
 /// How many logs of ended nodes are kept.
 const LOGS: usize = 8;
 
-/// A node that answers.
+/// A node that runs, as its socket and the record beside it show it; it has not been asked.
 #[derive(Debug)]
 pub struct Found {
     /// Its control socket.
     pub socket: PathBuf,
-    /// Its `status`, as its socket told it.
-    pub status: Value,
+    client: Client,
+    trees: Vec<(PathBuf, Device)>,
 }
 
 impl Found {
+    /// What listens at this path, if anybody does.
+    fn at(socket: PathBuf) -> Option<Self> {
+        match Client::connect(&socket) {
+            Ok(client) => Some(Self { trees: about::read(&socket), socket, client }),
+            Err(_) => {
+                if let Some(left) = own_name(&socket, "sock").and_then(|()| Left::at(&socket)) {
+                    let _ = left.remove(&socket);
+                }
+                None
+            }
+        }
+    }
+
     /// Its process.
     pub fn pid(&self) -> Option<u32> {
-        self.status.get("pid")?.as_u64()?.try_into().ok()
+        self.client.pid()
     }
 
-    /// Is one of its trees mounted here (a path without links)?
-    pub fn is_at(&self, dir: &Path) -> bool {
-        // As the status names it: bytes that are not UTF-8 do not go through JSON.
-        self.mounts().any(|mount| *mount.as_os_str() == *dir.to_string_lossy())
+    /// Does it serve this FUSE connection?
+    fn serves(&self, device: Device) -> bool {
+        self.trees.iter().any(|(_, served)| *served == device)
     }
 
-    /// Where its trees are mounted.
+    /// Where its trees were mounted.
     pub fn mounts(&self) -> impl Iterator<Item = &Path> {
-        let mounts = self.status.get("mounts").and_then(Value::as_object);
-        mounts.into_iter().flat_map(|mounts| mounts.values().filter_map(Value::as_str)).map(Path::new)
+        self.trees.iter().map(|(point, _)| point.as_path())
+    }
+
+    /// `/tmp/o2cb (pid 7)`.
+    pub fn name(&self) -> String {
+        let mount = self.mounts().next().map_or_else(|| "not mounted".into(), about::shown);
+        format!("{mount} (pid {})", self.pid().unwrap_or_default())
+    }
+
+    /// The connection to it.
+    pub fn client(self) -> Client {
+        self.client
     }
 }
 
@@ -81,17 +110,17 @@ pub fn new_socket() -> io::Result<PathBuf> {
                 failure = io::Error::new(io::ErrorKind::PermissionDenied, message);
             }
             _ => {
-                sockets(&dir).into_iter().for_each(|socket| drop(Client::connect(&socket)));
+                for socket in files(&dir, "sock") {
+                    if let Some(left) = own_name(&socket, "sock").and_then(|()| Left::at(&socket)) {
+                        let _ = left.remove(&socket);
+                    }
+                }
                 forget_logs(&dir);
                 return Ok(vacant(&dir, std::process::id()));
             }
         }
     }
     Err(failure)
-}
-
-fn sockets(dir: &Path) -> Vec<PathBuf> {
-    files(dir, "sock")
 }
 
 fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
@@ -104,11 +133,23 @@ fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
     files
 }
 
-/// A name that nobody has: in another PID name space somebody may have the same number.
+/// Is it a name that [`vacant`] gives? The folder may be one that the user keeps other things in.
+fn own_name(path: &Path, extension: &str) -> Option<()> {
+    let name = path.file_stem()?.to_str()?;
+    let (pid, other) = name.split_once('-').unwrap_or((name, "2"));
+    let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    (path.extension() == Some(OsStr::new(extension)) && number(pid) && number(other)).then_some(())
+}
+
+/// A name that nobody has: in another PID name space somebody may have the same number, and a log of an ended node
+/// is kept.
 fn vacant(dir: &Path, pid: u32) -> PathBuf {
+    let taken = |path: &Path| {
+        [path, &path.with_extension("log")].iter().any(|path| fs::symlink_metadata(path).is_ok())
+    };
     let mut path = dir.join(format!("{pid}.sock"));
     for other in 2..100 {
-        if !path.exists() {
+        if !taken(&path) {
             break;
         }
         path = dir.join(format!("{pid}-{other}.sock"));
@@ -118,51 +159,154 @@ fn vacant(dir: &Path, pid: u32) -> PathBuf {
 
 /// Logs of ended nodes are kept to be read, the latest of them.
 fn forget_logs(dir: &Path) {
-    let ended = |log: &PathBuf| !log.with_extension("sock").exists();
+    let me = rustix::process::geteuid().as_raw();
+    let ended = |log: &PathBuf| {
+        own_name(log, "log").is_some()
+            && fs::symlink_metadata(log).is_ok_and(|found| found.is_file() && found.uid() == me)
+            && fs::symlink_metadata(log.with_extension("sock")).is_err()
+    };
     let mut logs: Vec<_> = files(dir, "log").into_iter().filter(ended).collect();
-    logs.sort_by_key(|log| fs::metadata(log).and_then(|log| log.modified()).ok());
+    logs.sort_by_key(|log| fs::symlink_metadata(log).and_then(|log| log.modified()).ok());
     for log in logs.iter().rev().skip(LOGS) {
         let _ = fs::remove_file(log);
     }
-}
-
-/// This user's nodes that answer. What killed ones left is cleaned away.
-pub fn running() -> Vec<Found> {
-    let answer = |socket: PathBuf| {
-        let status = Client::connect(&socket).ok()?.status().ok()?;
-        Some(Found { socket, status })
-    };
-    dirs().iter().filter(|dir| trusted(dir)).flat_map(|dir| sockets(dir)).filter_map(answer).collect()
-}
-
-/// The process whose node is mounted on `dir` (a path without links), among this user's.
-pub fn mounted_by(dir: &Path) -> Option<u32> {
-    running().iter().find(|found| found.is_at(dir)).and_then(Found::pid)
-}
-
-/// The node mounted on `mount`; without that the only one that runs.
-pub fn choose(mount: Option<&Path>) -> Result<Found, Failure> {
-    let mut running = running();
-    if let Some(mount) = mount {
-        let wanted =
-            crate::mountpoint::canonical(mount).map_err(|error| Failure::Choice(error.to_string()))?;
-        return running.into_iter().find(|found| found.is_at(&wanted)).ok_or_else(|| {
-            Failure::Choice(format!("{}: no uo2cb of yours is mounted there", mount.display()))
-        });
+    // Records of sockets that are gone.
+    for record in files(dir, "mounts") {
+        let socket = record.with_extension("");
+        if own_name(&socket, "sock").is_some() && fs::symlink_metadata(&socket).is_err() {
+            remove_record(&socket);
+        }
     }
+}
+
+/// This user's nodes. What killed ones left beside them is cleaned away.
+pub fn running() -> Vec<Found> {
+    let dirs = dirs().into_iter().filter(|dir| trusted(dir));
+    dirs.flat_map(|dir| files(&dir, "sock")).filter_map(Found::at).collect()
+}
+
+/// What `status` says of each node that answers; all are asked at the same time.
+pub fn statuses() -> Vec<Value> {
+    let asked: Vec<_> =
+        running().into_iter().map(|found| thread::spawn(move || found.client().status())).collect();
+    asked.into_iter().filter_map(|asked| asked.join().ok()?.ok()).collect()
+}
+
+/// The process whose node serves this FUSE connection, among this user's.
+pub(crate) fn serving(device: Device) -> Option<u32> {
+    running().iter().find(|found| found.serves(device)).and_then(Found::pid)
+}
+
+/// What a killed daemon left mounted, as far as it is known here.
+fn left_at(path: &Path, tree: &Tree) -> Option<Failure> {
+    tree.is_dead(path).then(|| {
+        let path = path.display();
+        Failure::Choice(format!("{path}: left by a killed daemon, take it away with: uo2cb umount {path}"))
+    })
+}
+
+/// The node whose tree `path` leads to or into.
+fn serving_at(path: &Path) -> Result<Option<Found>, Failure> {
+    let Some(tree) = Tree::at(path).map_err(|error| Failure::Choice(error.to_string()))? else {
+        return Ok(None);
+    };
+    let Some(mut found) = running().into_iter().find(|found| found.serves(tree.device)) else {
+        return Err(left_at(path, &tree).unwrap_or_else(|| {
+            Failure::Choice(format!(
+                "{}: the uo2cb mounted there is another user's, or its control socket is not in {}",
+                path.display(),
+                places()
+            ))
+        }));
+    };
+    // The record is from the node's beginning; it is to say so itself.
+    let says = found.client.node()?;
+    let devices = says.get("devices").and_then(Value::as_object);
+    let device = tree.device.to_string();
+    if devices.is_some_and(|devices| devices.values().any(|served| served == &device)) {
+        return Ok(Some(found));
+    }
+    Err(Failure::Choice(format!(
+        "{}: the node of pid {} does not serve it any more",
+        path.display(),
+        says["pid"]
+    )))
+}
+
+/// Where sockets are looked for, for people.
+fn places() -> String {
+    let dirs: Vec<_> = dirs().iter().map(|dir| dir.display().to_string()).collect();
+    dirs.join(", ")
+}
+
+/// The node whose tree `mount` leads to or into; without that the one whose tree is the current directory, else the
+/// only one that runs.
+pub fn choose(mount: Option<&Path>) -> Result<Found, Failure> {
+    if let Some(mount) = mount {
+        let none = || Failure::Choice(format!("{}: no uo2cb of yours is mounted there", mount.display()));
+        return serving_at(mount)?.ok_or_else(none);
+    }
+    if let Some(found) = serving_at(Path::new("."))? {
+        return Ok(found);
+    }
+    let mut running = running();
     match (running.pop(), running.is_empty()) {
         (Some(only), true) => Ok(only),
-        (None, _) => Err(Failure::Choice("no uo2cb of yours is running; start one: uo2cb mount DIR".into())),
-        (Some(last), false) => {
-            let name = |found: &Found| {
-                let mount = found.mounts().next().map_or_else(|| "not mounted".into(), Path::to_string_lossy);
-                format!("{mount} (pid {})", found.pid().unwrap_or_default())
+        (None, _) => {
+            let dead = |(point, _): &(PathBuf, Device)| {
+                let tree = Tree::at(point).ok().flatten()?;
+                left_at(point, &tree).map(|failure| format!("; {failure}"))
             };
-            let names: Vec<_> = running.iter().chain([&last]).map(name).collect();
+            let left: String = Tree::all().iter().filter_map(dead).collect();
+            Err(Failure::Choice(format!(
+                "no uo2cb of yours is running (looked in {}); start one: uo2cb mount DIR{left}",
+                places()
+            )))
+        }
+        (Some(last), false) => {
+            let names: Vec<_> = running.iter().chain([&last]).map(Found::name).collect();
             let names = names.join(", ");
             Err(Failure::Choice(format!(
                 "several uo2cb are running: {names}; choose with --mount DIR or UO2CB_MOUNT"
             )))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder may hold other things of its user's: only what this program has made is cleaned away.
+    #[test]
+    fn what_is_not_ours_stays() {
+        for (name, extension, ours) in [
+            ("7.sock", "sock", true),
+            ("7-12.sock", "sock", true),
+            ("7.log", "sock", false),
+            ("agent.sock", "sock", false),
+            ("7-.sock", "sock", false),
+            ("-7.log", "log", false),
+            ("7a.log", "log", false),
+        ] {
+            assert_eq!(own_name(Path::new(name), extension).is_some(), ours, "{name}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for number in 0..12 {
+            fs::write(at(&format!("precious{number}.log")), "").unwrap();
+            fs::write(at(&format!("{number}.log")), "").unwrap();
+        }
+        fs::write(at("1.sock.mounts"), "").unwrap();
+        fs::write(at("precious.mounts"), "").unwrap();
+        forget_logs(folder.path());
+        let logs = files(folder.path(), "log");
+        assert_eq!(logs.iter().filter(|log| own_name(log, "log").is_none()).count(), 12);
+        assert_eq!(logs.len(), 12 + LOGS);
+        assert!(at("precious.mounts").exists() && !at("1.sock.mounts").exists());
+        // A log that is kept is not written to by another node.
+        let kept = logs.iter().find(|log| own_name(log, "log").is_some()).unwrap();
+        let pid = kept.file_stem().unwrap().to_str().unwrap().parse().unwrap();
+        assert_eq!(vacant(folder.path(), pid), at(&format!("{pid}-2.sock")));
     }
 }

@@ -1,33 +1,35 @@
 //! A node: one cluster stack with its threads, mounts and control socket.
 
 use std::fmt;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
 use uo2cb_blockio::Script;
 use uo2cb_core::heartbeat::{Event, Method, mainline_methods, methods};
 use uo2cb_core::tree::Owner;
 use uo2cb_core::{Config, Refusal, Status, View};
 use uo2cb_fusefs::Options;
 
+use super::clock::{unix_now, utc};
 use super::consumers::{self, Failed, Subscription};
 use super::crash;
 use super::deadline;
 use super::disk::Choice;
-use super::error::Error;
 use super::fence;
 use super::memory;
 use super::monitor::{Interest, Monitor};
-use super::mountpoint;
 use super::notes::{LogFormat, LogTarget, Notes};
+use super::socket::Server;
+use super::stopper::Stopper;
 use super::threads::{self, Standing};
 use super::tree::{Entry, Tree};
-use crate::control::{Info, Server};
+use crate::control::{self, About};
+use crate::error::{Error, view_name};
+use crate::mountpoint::{self, Prepared};
 
 /// How long the end waits for the last lines of the log.
 const FLUSH: Duration = Duration::from_secs(2);
@@ -44,6 +46,8 @@ pub struct Builder {
     format: LogFormat,
     control: Option<PathBuf>,
     disks: Choice,
+    stop: Stopper,
+    seen: Vec<String>,
 }
 
 impl Builder {
@@ -124,28 +128,51 @@ impl Builder {
         self
     }
 
+    /// What [`mountpoint::identity`](crate::mountpoint::identity) had to say of the directories, in the order in which
+    /// they are named here: a directory that is another one by now is refused.
+    #[must_use]
+    pub fn seen(mut self, seen: Vec<String>) -> Self {
+        self.seen = seen;
+        self
+    }
+
+    /// Asks the node to end, also while it is starting.
+    pub fn stopper(&self) -> Stopper {
+        self.stop.clone()
+    }
+
     /// Starts the node; when this returns, its mounts are usable. On failure nothing is left behind.
     pub fn start(self) -> Result<Node, Error> {
-        let mut dirs: Vec<(View, PathBuf)> = Vec::new();
-        for (view, dir) in &self.views {
-            let dir = mountpoint::canonical(dir)?;
-            if dirs.iter().any(|(_, other)| *other == dir) {
-                return Err(Error::SameMountPoint(dir));
+        for (place, (view, _)) in self.views.iter().enumerate() {
+            if self.views[..place].iter().any(|(other, _)| other == view) {
+                return Err(Error::SameView(*view));
             }
-            dirs.push((*view, dir));
         }
         deadline::prepare().map_err(Error::System)?;
         let notes = Notes::open(self.log, self.format).map_err(Error::System)?;
-        if !dirs.is_empty() {
+        if !self.views.is_empty() {
             mountpoint::may_mount(self.allow_other)?;
         }
-        let mut locks = Vec::new();
-        for (_, dir) in &dirs {
-            let prepared = mountpoint::prepare(dir)?;
-            if prepared.recovered {
-                notes.warn(&format!("{}: took away what a killed daemon left mounted", dir.display()));
+        let mut dirs: Vec<(View, PathBuf, Prepared)> = Vec::new();
+        let mut seen = self.seen.into_iter();
+        for (view, dir) in self.views {
+            let place = mountpoint::canonical(&dir)?;
+            if let Some(seen) = seen.next() {
+                if mountpoint::identity(&dir)? != seen {
+                    return Err(Error::Replaced(dir));
+                }
             }
-            locks.push(prepared);
+            if dirs.iter().any(|(.., other)| other.place.path == place) {
+                return Err(Error::SameMountPoint(place));
+            }
+            let prepared = mountpoint::prepare(&dir).map_err(|error| match error {
+                Error::Mounted(dir, device, None) => Error::Mounted(dir, device, control::serving(device)),
+                other => other,
+            })?;
+            if prepared.recovered {
+                notes.warn(&format!("{}: took away what a killed daemon left mounted", place.display()));
+            }
+            dirs.push((view, dir, prepared));
         }
         let owner =
             Owner { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() };
@@ -153,10 +180,8 @@ impl Builder {
         let mut methods = if self.mainline { mainline_methods() } else { methods() };
         methods.extend(self.methods);
         let monitor = Monitor::new(&config, methods, self.disks, notes).map_err(Error::System)?;
-        let (stop, ended) = bounded(16);
-        let stop = Stopper(stop);
         let mut node =
-            Node { monitor, timer: None, signals: None, server: None, stop, ended, guarded: Vec::new() };
+            Node { monitor, timer: None, signals: None, server: None, stop: self.stop, guarded: Vec::new() };
         node.begin(dirs, self.mode, self.allow_other, self.control)?;
         Ok(node)
     }
@@ -169,7 +194,6 @@ pub struct Node {
     signals: Option<JoinHandle<()>>,
     server: Option<Server>,
     stop: Stopper,
-    ended: Receiver<String>,
     /// So that a fence takes them away.
     guarded: Vec<Arc<fence::Mount>>,
 }
@@ -177,17 +201,6 @@ pub struct Node {
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Node").finish_non_exhaustive()
-    }
-}
-
-/// Asks a node to end; see [`Node::wait`].
-#[derive(Clone, Debug)]
-pub struct Stopper(Sender<String>);
-
-impl Stopper {
-    /// Asks; `why` goes to the log. Never blocks; only the first reason counts.
-    pub fn stop(&self, why: impl Into<String>) {
-        let _ = self.0.try_send(why.into());
     }
 }
 
@@ -199,7 +212,7 @@ impl Node {
 
     fn begin(
         &mut self,
-        dirs: Vec<(View, PathBuf)>,
+        dirs: Vec<(View, PathBuf, Prepared)>,
         mode: Option<String>,
         allow_other: bool,
         control: Option<PathBuf>,
@@ -219,35 +232,55 @@ impl Node {
         if let Some(mode) = mode {
             self.write("cluster/heartbeat_mode", mode)?;
         }
-        for (view, dir) in &dirs {
-            let guard = fence::Mount::guard(dir);
-            self.guarded.push(Arc::clone(&guard));
-            let (stop, place) = (self.stop.clone(), dir.clone());
-            let ended = Box::new(move |end: uo2cb_fusefs::End| match end {
-                None => stop.stop(format!("{} was unmounted", place.display())),
-                // Also a panic there, which has been told already unless the hook for panics is not ours.
-                Some(error) => fence::end(format_args!(
-                    "a fault of this program: {} is not served any more: {error}",
-                    place.display()
-                )),
-            });
-            let options = Options { allow_other };
-            let service = Arc::clone(&self.monitor);
-            let mounted = uo2cb_fusefs::mount(dir, *view, service, &options, ended)
-                .map_err(|error| Error::Mount(dir.clone(), error))?;
-            self.monitor.add_view(*view, mounted);
-            guard.mounted();
-            self.monitor.notes.info(&format!("{} mounted on {}", view_name(*view), dir.display()));
+        let mut trees = Vec::new();
+        for (view, dir, prepared) in &dirs {
+            let tree = self.mount(*view, dir, prepared, allow_other)?;
+            self.monitor.notes.info(&format!("{} mounted on {}", view_name(*view), tree.point.display()));
+            trees.push(tree);
         }
         if let Some(socket) = control {
-            let info = Info::new(dirs);
-            let server = Server::start(&socket, &self.monitor, info, self.stop.clone());
+            let about = About { trees, since: utc(unix_now()) };
+            let server = Server::start(&socket, &self.monitor, about, self.stop.clone());
             self.server = Some(server.map_err(Error::Control)?);
         }
         if !memory::has_headroom() {
             return Err(Error::System(rustix::io::Errno::NOMEM.into()));
         }
         Ok(())
+    }
+
+    /// Mounts a view on the directory that was checked, and on no other.
+    fn mount(
+        &mut self,
+        view: View,
+        dir: &Path,
+        prepared: &Prepared,
+        allow_other: bool,
+    ) -> Result<control::Tree, Error> {
+        let guard = fence::Mount::guard(&prepared.place.path);
+        self.guarded.push(Arc::clone(&guard));
+        let (stop, place) = (self.stop.clone(), prepared.place.path.clone());
+        let ended = Box::new(move |end: uo2cb_fusefs::End| match end {
+            None => stop.stop(format!("{} was unmounted", place.display())),
+            // Also a panic there, which has been told already unless the hook for panics is not ours.
+            Some(error) => fence::end(format_args!(
+                "a fault of this program: {} is not served any more: {error}",
+                place.display()
+            )),
+        });
+        let service = Arc::clone(&self.monitor);
+        let at = prepared.place.fd.as_fd();
+        let mounted = uo2cb_fusefs::mount_on(at, view, service, &Options { allow_other }, ended)
+            .map_err(|error| Error::Mount(dir.to_owned(), error))?;
+        let (id, device, point) = (mounted.id(), mounted.device(), mounted.path().to_owned());
+        self.stop.mounted(id);
+        self.monitor.add_view(view, mounted);
+        guard.mounted();
+        // Who comes by the path that was named must find it there.
+        if !prepared.confirms(dir, id) {
+            return Err(Error::Replaced(dir.to_owned()));
+        }
+        Ok(control::Tree { view, point, device, id })
     }
 
     /// The tree of /sys/kernel/config.
@@ -361,7 +394,7 @@ impl Node {
     /// Waits until somebody asks it to end: a [`Stopper`], a control client, an unmount. Gives the reason.
     /// The node still runs then; drop it.
     pub fn wait(&self) -> String {
-        let why = self.ended.recv().unwrap_or_default();
+        let why = self.stop.wait();
         fence::wait_if_ending();
         why
     }
@@ -374,13 +407,9 @@ impl Drop for Node {
         }
         self.monitor.shut_down();
         for (_, mounted) in self.monitor.take_views() {
-            let dir = mounted.path().to_owned();
-            drop(mounted);
-            // Still there: somebody uses it, and this user may not detach it without help.
-            if mountpoint::ours(&dir) {
-                if let Err(error) = mountpoint::detach(&dir) {
-                    self.monitor.notes.warn(&format!("{}: not unmounted: {error}", dir.display()));
-                }
+            if let Err(error) = mounted.unmount() {
+                let dir = mounted.path().display();
+                self.monitor.notes.warn(&format!("{dir}: not unmounted: {error}"));
             }
         }
         for thread in [self.timer.take(), self.signals.take()].into_iter().flatten() {
@@ -391,14 +420,5 @@ impl Drop for Node {
         fence::wait_if_ending();
         // Last: a client that asked for the end takes the end of its connection for the end of the node.
         self.server = None;
-    }
-}
-
-/// The name of a tree for people.
-pub(crate) fn view_name(view: View) -> &'static str {
-    match view {
-        View::Config => "config",
-        View::Sysfs => "sysfs",
-        View::Debugfs => "debugfs",
     }
 }

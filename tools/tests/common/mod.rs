@@ -1,6 +1,8 @@
 //! A folder with a mount point and control sockets of its own, and the command in it.
 #![allow(clippy::unwrap_used, dead_code, unreachable_pub, missing_docs)]
 
+mod nobody;
+
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
@@ -9,6 +11,9 @@ use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+#[allow(unused_imports)]
+pub use nobody::{mounts_below, nobody_can_mount};
 pub use uo2cb_test_support::not_run;
 pub use uo2cb_test_support::poll::until;
 
@@ -19,6 +24,11 @@ pub fn can_mount() -> bool {
         not_run(&format!("tests of the command with mounts: {why}"));
     }
     able.is_ok()
+}
+
+/// The command.
+pub fn program() -> PathBuf {
+    env!("CARGO_BIN_EXE_uo2cb").into()
 }
 
 pub struct World {
@@ -40,7 +50,7 @@ impl World {
     }
 
     pub fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_uo2cb"));
+        let mut command = Command::new(program());
         command.env("UO2CB_RUNTIME_DIR", self.run_dir()).env_remove("UO2CB_MOUNT").env("LC_ALL", "C");
         command.current_dir(self.folder.path()).stdin(Stdio::null());
         command
@@ -137,8 +147,9 @@ impl Drop for World {
         if sockets.filter(|entry| entry.path().extension().is_some_and(|ext| ext == "sock")).count() > 0 {
             self.run(&["umount", "config"]);
         }
-        if uo2cb::mountpoint::ours(&self.mount) {
-            let _ = uo2cb::mountpoint::detach(&self.mount);
+        // What a test that failed left, whose daemons may not answer: the folder is not removed through it.
+        for point in mounts_below(self.folder.path()) {
+            let _ = uo2cb::mountpoint::detach(&point);
         }
     }
 }
@@ -173,7 +184,10 @@ pub fn kill(pid: i32, signal: i32) {
 /// Gone, or a zombie that nobody has waited for.
 pub fn ended(pid: i32) -> bool {
     let stat = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat"));
-    stat.map_or(true, |stat| stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" Z")))
+    // A process whose first thread has ended is called a zombie while the others still run.
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+    threads <= 1
+        && stat.map_or(true, |stat| stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" Z")))
 }
 
 pub fn text(bytes: &[u8]) -> String {

@@ -6,10 +6,9 @@ use serde_json::{Value, json};
 use uo2cb_core::heartbeat::{Cause, Event, NodeName};
 use uo2cb_core::{DiskStatus, Errno, Instant, Refusal, Status};
 
-use super::Info;
+use crate::control::About;
 use crate::daemon::clock::utc;
 use crate::daemon::monitor::UpIn;
-use crate::daemon::node::view_name;
 
 pub(super) fn event(event: &Event) -> Value {
     let (cause, pid) = match event.cause {
@@ -69,7 +68,7 @@ pub(super) fn error(message: &str) -> Value {
     json!({"error": {"message": message}})
 }
 
-pub(super) fn status(status: &Status, now: Instant, waiting: usize, info: &Info) -> Value {
+pub(super) fn status(status: &Status, now: Instant, waiting: usize, about: &About) -> Value {
     let since = |(node, since): &(NodeName, Duration)| json!({"name": node.name.to_string(), "num": node.num.get(), "since": utc(*since)});
     let cluster = status.cluster.as_ref().map(|cluster| {
         let nodes: Vec<_> = cluster
@@ -105,21 +104,17 @@ pub(super) fn status(status: &Status, now: Instant, waiting: usize, info: &Info)
             })
         })
         .collect();
-    let mounts: serde_json::Map<_, _> = info
-        .mounts
-        .iter()
-        .map(|(view, dir)| (view_name(*view).to_owned(), dir.to_string_lossy().into()))
-        .collect();
-    json!({"status": {
-        "version": env!("CARGO_PKG_VERSION"),
-        "pid": std::process::id(),
-        "since": utc(info.since),
-        "mounts": mounts,
+    let mut members = about.members();
+    let Value::Object(stack) = json!({
         "heartbeat_mode": status.method,
         "heartbeat_available_modes": status.methods,
         "cluster": cluster,
         "regions": regions,
         "consumers": status.consumers,
         "waiting": waiting,
-    }})
+    }) else {
+        unreachable!("an object")
+    };
+    members.extend(stack);
+    json!({"status": members})
 }

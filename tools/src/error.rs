@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::{error, fmt, io};
 
-use uo2cb_core::Refusal;
+use uo2cb_core::{Refusal, View};
+use uo2cb_fusefs::mounts::Device;
 
 /// A failure of this library.
 #[derive(Debug)]
@@ -16,10 +17,18 @@ pub enum Error {
     NotADirectory(PathBuf),
     /// The mount point is in use for something else.
     NotEmpty(PathBuf),
-    /// A node is mounted there; of this process, where known.
-    Mounted(PathBuf, Option<u32>),
+    /// A node is mounted there, by this FUSE connection; of this process, where known.
+    Mounted(PathBuf, Device, Option<u32>),
     /// The mount point cannot be looked at.
     MountPoint(PathBuf, io::Error),
+    /// A file system on the way to it does not answer.
+    Hangs(PathBuf),
+    /// On the way to it is a link (by this name) that belongs to another user (of this id).
+    Link(PathBuf, PathBuf, u32),
+    /// It was replaced while it was being mounted on.
+    Replaced(PathBuf),
+    /// Two directories for the same view.
+    SameView(View),
     /// The same directory for two views.
     SameMountPoint(PathBuf),
     /// There is no /dev/fuse.
@@ -57,17 +66,35 @@ impl fmt::Display for Error {
             Self::NotEmpty(dir) => {
                 write!(f, "{}: the directory is not empty; choose an empty one", dir.display())
             }
-            Self::Mounted(dir, Some(pid)) => {
+            Self::Mounted(dir, _, Some(pid)) => {
                 write!(
                     f,
                     "{}: uo2cb is mounted there already, by pid {pid}; end it with: uo2cb umount {0}",
                     dir.display()
                 )
             }
-            Self::Mounted(dir, None) => {
+            Self::Mounted(dir, _, None) => {
                 write!(f, "{}: another user's uo2cb is mounted there already", dir.display())
             }
             Self::MountPoint(dir, error) => write!(f, "{}: {}", dir.display(), plain(error)),
+            Self::Hangs(dir) => {
+                write!(f, "{}: a file system on the way does not answer; end its server, or unmount it", dir.display())
+            }
+            Self::Link(dir, link, uid) => write!(
+                f,
+                "{}: the symbolic link {} belongs to uid {uid}, who may change it at any time: name the directory that \
+                 it leads to",
+                dir.display(),
+                link.display()
+            ),
+            Self::Replaced(dir) => write!(
+                f,
+                "{}: was replaced by something else while it was being mounted on; nothing is mounted",
+                dir.display()
+            ),
+            Self::SameView(view) => {
+                write!(f, "two directories for the tree {}: a node shows each tree once", view_name(*view))
+            }
             Self::SameMountPoint(dir) => {
                 write!(f, "{}: named for two trees; each needs a directory of its own", dir.display())
             }
@@ -99,7 +126,16 @@ impl fmt::Display for Error {
 impl error::Error for Error {}
 
 /// The system's words, without its number for them.
-pub(super) fn plain(error: &io::Error) -> String {
+pub(crate) fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error ").next().unwrap_or(&text).trim().to_owned()
+}
+
+/// The name of a tree for people.
+pub(crate) fn view_name(view: View) -> &'static str {
+    match view {
+        View::Config => "config",
+        View::Sysfs => "sysfs",
+        View::Debugfs => "debugfs",
+    }
 }
