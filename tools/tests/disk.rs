@@ -421,7 +421,10 @@ fn an_ordinary_user_needs_no_rights() {
          echo 0 > node/n0/num; echo 1 > node/n0/local
          mkdir heartbeat/R; cd heartbeat/R; echo 512 > block_bytes; echo 1 > start_block; echo 8 > blocks
          exec 7< ../../../../../disk; echo 7 > dev; cat dev; cd /; exec 7<&-
-         cd \"$OLDPWD\"; cd ../../../../..; \"$1\" status; \"$1\" dump disk; \"$1\" umount config; \"$1\" dump disk"
+         cd \"$OLDPWD\"; cd ../../../../..; \"$1\" status
+         # On a busy machine a beat may be later than the second look.
+         for look in 1 2 3 4 5 6 7 8; do \"$1\" dump disk > told; if grep -q alive told; then break; fi; done; cat told
+         \"$1\" umount config; \"$1\" dump disk"
     ));
     let out = text(&output.stdout);
     println!("{out}");
