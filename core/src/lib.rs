@@ -16,7 +16,7 @@
 //! 4. The layer (`heartbeat/layer.rs`, `join`) puts the node into the region's group, and finds out whether the node is
 //!    up in a region for the first time.
 //! 5. The edge is pushed as [`Effect::Edge`] (`heartbeat/method.rs`).
-//! 6. Back in the engine, `carry` takes it before anything else happens, and hands it to `edge`:
+//! 6. Back in the engine, `carry` (`engine/carry.rs`) takes it before anything else, and hands it to `edge`:
 //! 7. there quorum and net have their place, before all others;
 //! 8. then external consumers: `consumers/delivery.rs` makes an [`Event`](heartbeat::Event) of it and queues that.
 //! 9. `finish` tells the first consumer ([`Action::Deliver`]); the answer to the link waits in `pending.rs`.
