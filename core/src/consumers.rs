@@ -4,7 +4,7 @@ mod delivery;
 #[cfg(test)]
 mod tests;
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, btree_map::Entry};
 use alloc::vec::Vec;
 
 pub(crate) use self::delivery::{Delivery, Scope, Step};
@@ -23,6 +23,8 @@ pub(crate) struct Consumers {
     pub(crate) delivery: Delivery,
     /// The region that each consumer holds, and the local node that it pins.
     pins: BTreeMap<ConsumerId, (ItemId, ItemId)>,
+    /// How many consumers hold each region.
+    held: BTreeMap<ItemId, u32>,
 }
 
 impl Consumers {
@@ -65,6 +67,7 @@ impl Consumers {
         pinned?;
         machines.owner(region, Call::nobody(now), effects, |method, at| method.hold(at, region));
         self.pins.insert(consumer, (region, local));
+        *self.held.entry(region).or_default() += 1;
         Ok(region)
     }
 
@@ -79,6 +82,12 @@ impl Consumers {
         self.delivery.unregister(consumer);
         if let Some((region, local)) = self.pins.remove(&consumer) {
             effects.push(Effect::Unpin(local));
+            if let Entry::Occupied(mut held) = self.held.entry(region) {
+                *held.get_mut() -= 1;
+                if *held.get() == 0 {
+                    held.remove();
+                }
+            }
             machines.owner(region, Call::nobody(now), effects, |method, at| method.release(at, region));
         }
     }
@@ -90,7 +99,12 @@ impl Consumers {
 
     /// Does a consumer hold this region?
     pub(crate) fn holds(&self, region: ItemId) -> bool {
-        self.pins.values().any(|(held, _)| *held == region)
+        self.held.contains_key(&region)
+    }
+
+    /// How many consumers hold this region, whatever its method pins for them.
+    pub(crate) fn holders_of(&self, region: ItemId) -> u32 {
+        self.held.get(&region).copied().unwrap_or(0)
     }
 
     /// Does a consumer hold any region?

@@ -121,9 +121,7 @@ pub(crate) fn detail(
         Refusal::UnknownMode => {
             Some(format!("there are {}", machines.heartbeat.available().collect::<Vec<_>>().join(", ")))
         }
-        Refusal::RegionStarted => {
-            Some(format!("on {}", machines.heartbeat.get::<Disk>()?.status(item)?.device))
-        }
+        Refusal::RegionStarted => Some(format!("on {}", machines.heartbeat.get::<Disk>()?.device(item)?)),
         Refusal::BeyondBlocks => Some(cluster?.local()?.num?.to_string()),
         Refusal::LinkNotToNode => Some(format!("a {}", items.kind(target?)?.name)),
         Refusal::NodeLinked => {
@@ -203,12 +201,12 @@ fn dependents(item: ItemId, machines: &Machines, consumers: &Consumers) -> Optio
     let mut who = Vec::new();
     if local {
         let regions = machines.heartbeat.layer.regions();
-        let beating = regions.filter(|region| disk.is_some_and(|disk| disk.status(region.id).is_some()));
-        let names: Vec<_> = beating.map(|region| region.name.to_string()).collect();
-        match &names[..] {
-            [] => {}
-            [one] => who.push(format!("region {one} heartbeats")),
-            [one, more @ ..] => who.push(format!("region {one} and {} more heartbeat", more.len())),
+        let mut beating = regions.filter(|region| disk.is_some_and(|disk| disk.device(region.id).is_some()));
+        if let Some(one) = beating.next() {
+            who.push(match beating.count() {
+                0 => format!("region {} heartbeats", one.name),
+                more => format!("region {} and {more} more heartbeat", one.name),
+            });
         }
     }
     let holders = consumers.holders(item);

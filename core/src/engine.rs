@@ -16,12 +16,12 @@ use crate::consumers::{Consumers, Step};
 use crate::effect::{Effect, Effects};
 use crate::error::Refusal;
 use crate::heartbeat::Method;
-use crate::ids::View;
+use crate::ids::{ItemId, View};
 use crate::machines::Machines;
 use crate::message::{Action, Input};
 use crate::note::Note;
 use crate::pending::Pending;
-use crate::status::Status;
+use crate::status::{self, RegionStatus, Status};
 use crate::time::{Instant, Now};
 use crate::tree::{Owner, Tree};
 use crate::views::Views;
@@ -137,7 +137,19 @@ impl Engine {
 
     /// The state, to read.
     pub fn status(&self) -> Status {
-        Status::of(&self.machines, &self.consumers, &self.views.config.tree)
+        Status { regions: self.regions_after(None, usize::MAX), ..self.overview() }
+    }
+
+    /// The same without the regions.
+    pub fn overview(&self) -> Status {
+        Status::overview(&self.machines, &self.consumers)
+    }
+
+    /// At most `count` regions, oldest first: the first ones, or those made after `after`, which may be gone. Who has
+    /// many of them reads them in parts, so that nobody else waits for long.
+    pub fn regions_after(&self, after: Option<ItemId>, count: usize) -> Vec<RegionStatus> {
+        let tree = &self.views.config.tree;
+        status::regions_after(&self.machines, &self.consumers, tree, after).take(count).collect()
     }
 
     /// Carries what is left, lets events run as far as they can, and answers those who waited for that.

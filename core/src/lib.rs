@@ -68,7 +68,7 @@ pub use effect::{Effect, Effects};
 pub use engine::{Config, Engine};
 pub use error::{Errno, Refusal};
 pub use fence::{FenceMethod, FenceReason};
-pub use heartbeat::disk::DiskStatus;
+pub use heartbeat::disk::{DiskPhase, DiskStatus, StoppingStatus};
 pub use ids::{Caller, ConsumerId, ItemId, NodeNum, NodeSet, OpId, RequestId, View};
 pub use logmask::Subject;
 pub use message::{Action, Input, Reply, Subscribe, Up};

@@ -5,9 +5,8 @@ use core::time::Duration;
 
 use crate::consumers::Consumers;
 use crate::fence::FenceMethod;
-use crate::heartbeat::disk::{Disk, DiskStatus};
+use crate::heartbeat::disk::{Disk, DiskPhase, DiskStatus, StoppingStatus};
 use crate::heartbeat::event::NodeName;
-use crate::heartbeat::layer::Region;
 use crate::ids::{ItemId, NodeNum, NodeSet};
 use crate::machines::Machines;
 use crate::name::Name;
@@ -25,21 +24,15 @@ pub struct Status {
     pub cluster: Option<ClusterStatus>,
     /// All regions, oldest first.
     pub regions: Vec<RegionStatus>,
+    /// Regions of disk heartbeat that still write their last block, also those whose directory is gone.
+    pub stopping: Vec<StoppingStatus>,
     /// How many consumers are registered.
     pub consumers: usize,
 }
 
-/// Who is up in a region whose nodes are configured.
-fn up_in(machines: &Machines, region: &Region) -> Vec<(NodeName, Duration)> {
-    let one = |num| {
-        let node = NodeName { num, name: machines.nodes.node_by_num(num)?.name.clone() };
-        Some((node, region.up_since(num)?))
-    };
-    region.up().iter().filter_map(one).collect()
-}
-
 impl Status {
-    pub(crate) fn of(machines: &Machines, consumers: &Consumers, tree: &Tree) -> Self {
+    /// Without the regions.
+    pub(crate) fn overview(machines: &Machines, consumers: &Consumers) -> Self {
         let heartbeat = &machines.heartbeat;
         let cluster = machines.nodes.cluster().map(|cluster| ClusterStatus {
             name: cluster.name.clone(),
@@ -56,23 +49,46 @@ impl Status {
                 .collect(),
             up: heartbeat.layer.fill_node_map(None),
         });
-        let disk = heartbeat.get::<Disk>();
-        let regions = heartbeat.layer.regions().map(|region| RegionStatus {
-            id: region.id,
-            name: region.name.clone(),
-            method: region.method,
-            holds: tree.dependents(region.id),
-            disk: disk.and_then(|disk| disk.status(region.id)),
-            up: up_in(machines, region),
-        });
         Self {
             method: heartbeat.active_name(),
             methods: heartbeat.available().collect(),
             cluster,
-            regions: regions.collect(),
+            regions: Vec::new(),
+            stopping: heartbeat.get::<Disk>().into_iter().flat_map(Disk::stopping_regions).collect(),
             consumers: consumers.delivery.callbacks().len(),
         }
     }
+}
+
+/// The regions that were made after `after` (none: all), oldest first.
+pub(crate) fn regions_after<'a>(
+    machines: &'a Machines,
+    consumers: &'a Consumers,
+    tree: &'a Tree,
+    after: Option<ItemId>,
+) -> impl Iterator<Item = RegionStatus> + 'a {
+    let configured = machines.nodes.cluster().map(|cluster| *cluster.numbers()).unwrap_or_default();
+    let disk = machines.heartbeat.get::<Disk>();
+    machines.heartbeat.layer.regions_after(after).map(move |region| {
+        let mut disk_status = disk.and_then(|disk| disk.status(region.id));
+        if let Some(status) = &mut disk_status {
+            // Configured in the meantime, or live: seen as such from the next beat on.
+            let strangers = status.findings.strangers.iter();
+            status.findings.strangers =
+                strangers.filter(|num| !configured.contains(*num) && !region.up().contains(*num)).collect();
+        }
+        RegionStatus {
+            id: region.id,
+            name: region.name.clone(),
+            method: region.method,
+            holds: consumers.holders_of(region.id),
+            pins: tree.dependents(region.id),
+            phase: disk.and_then(|disk| disk.phase(region.id)),
+            disk: disk_status,
+            up: region.members().collect(),
+            unconfigured: region.up().iter().filter(|num| !configured.contains(*num)).collect(),
+        }
+    })
 }
 
 /// The cluster and its nodes.
@@ -114,8 +130,14 @@ pub struct RegionStatus {
     pub method: &'static str,
     /// How many consumers hold it.
     pub holds: u32,
+    /// How many pins keep its directory: those of its holders, or in global mode those of the whole method.
+    pub pins: u32,
+    /// Of disk heartbeat: how far it is.
+    pub phase: Option<DiskPhase>,
     /// Its device, if it heartbeats on one.
     pub disk: Option<DiskStatus>,
-    /// The nodes that are up, by number, and since when (wall clock since 1970).
+    /// The nodes that are up, by number, under the names with which they came, and since when (wall clock since 1970).
     pub up: Vec<(NodeName, Duration)>,
+    /// Those of them that are not configured any more.
+    pub unconfigured: NodeSet,
 }

@@ -3,6 +3,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::ops::Bound;
 use core::time::Duration;
 
 use super::event::{Cause, Edge, NodeEdge, NodeName, RegionName, Telling};
@@ -37,6 +38,12 @@ impl Region {
     /// Since when (wall clock since 1970) a node is up in it.
     pub fn up_since(&self, node: NodeNum) -> Option<Duration> {
         self.up.members.get(&node).map(|member| member.since)
+    }
+
+    /// Who is up in it, by number: under which name it came, and since when (wall clock since 1970).
+    pub(crate) fn members(&self) -> impl ExactSizeIterator<Item = (NodeName, Duration)> {
+        let named = |num: &NodeNum, member: &Member| NodeName { num: *num, name: member.name.clone() };
+        self.up.members.iter().map(move |(num, member)| (named(num, member), member.since))
     }
 
     fn named(&self) -> RegionName {
@@ -93,6 +100,12 @@ impl Layer {
     /// All regions, oldest first.
     pub fn regions(&self) -> impl Iterator<Item = &Region> {
         self.regions.values()
+    }
+
+    /// The regions that were made after this one, oldest first.
+    pub(crate) fn regions_after(&self, after: Option<ItemId>) -> impl Iterator<Item = &Region> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.regions.range((from, Bound::Unbounded)).map(|(_, region)| region)
     }
 
     /// The region called `name`, whichever method it belongs to.

@@ -77,6 +77,10 @@ impl Common {
         self.mode == Mode::Global
     }
 
+    pub(super) fn dead_ms(&self) -> u32 {
+        self.dead_threshold.saturating_mul(PERIOD.as_millis() as u32)
+    }
+
     pub(super) fn write_timeout(&self) -> Duration {
         PERIOD.saturating_mul(self.dead_threshold.saturating_sub(1))
     }
@@ -115,7 +119,7 @@ impl<'a> Context<'a> {
     }
 
     pub(super) fn dead_ms(&self) -> u32 {
-        self.common.dead_threshold.saturating_mul(PERIOD.as_millis() as u32)
+        self.common.dead_ms()
     }
 
     /// A node stops writing this long after its last good write, before others declare it dead.

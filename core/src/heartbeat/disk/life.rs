@@ -216,8 +216,15 @@ impl Region {
         run.leave_all(id, Cause::Stopped, cx);
         cx.effects.push(Effect::Unpin(run.local));
         let (slot, block) = (u32::from(run.own.get()), run.farewell(cx));
-        let mut stopping =
-            Stopping { request, slot, block, op: run.in_flight().unwrap_or_default(), last: false };
+        let mut stopping = Stopping {
+            region: cx.name_of(id),
+            device: run.info.name.clone(),
+            request,
+            slot,
+            block,
+            op: run.in_flight().unwrap_or_default(),
+            last: false,
+        };
         if run.in_flight().is_none() {
             stopping.write(id, cx);
         }

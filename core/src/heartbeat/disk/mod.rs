@@ -9,6 +9,7 @@ mod block;
 mod context;
 mod life;
 pub(crate) mod note;
+mod noticed;
 mod region;
 pub(crate) mod request;
 mod sets;
@@ -18,6 +19,7 @@ mod status;
 mod tests;
 
 use alloc::collections::BTreeMap;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -29,7 +31,7 @@ use self::region::{Phase, Region, Run};
 pub use self::request::{DiskInfo, DiskRequest, DiskResult};
 pub use self::sets::{RegionSet, RegionSets};
 pub use self::slot::{Left, Own, Slot, Verdict};
-pub use self::status::DiskStatus;
+pub use self::status::{DiskPhase, DiskStatus, Findings, OwnSlot, StoppingStatus};
 use super::event::{NodeName, Telling};
 use super::method::{self as heartbeat, Method};
 use crate::call::Call;
@@ -63,6 +65,8 @@ pub struct Disk {
 /// The end of a region.
 #[derive(Debug)]
 struct Stopping {
+    region: Name,
+    device: String,
     /// Who waits for it.
     request: Option<RequestId>,
     slot: u32,
@@ -124,24 +128,6 @@ impl Disk {
     /// Is the region pinned by the rules of global mode? None: only by who holds it.
     pub(crate) fn pinned(&self, region: ItemId) -> Option<bool> {
         self.common.global().then(|| self.common.pinned.contains(&region))
-    }
-
-    /// The device of a region, once it is open.
-    pub(crate) fn status(&self, region: ItemId) -> Option<DiskStatus> {
-        let region = self.regions.get(&region)?;
-        let (info, run) = (region.device()?, region.run());
-        Some(DiskStatus {
-            device: info.name.clone(),
-            pid: info.pid,
-            block_bytes: region.block_bytes,
-            start_block: region.start_block,
-            blocks: region.blocks,
-            steady: run.is_some_and(Run::steady),
-            beats_left: run.map_or(0, |run| run.steady_left),
-            beats_limit: run.filter(|run| !run.steady()).map_or(0, |run| run.unsteady_left),
-            last_good: run.and_then(|run| run.last_good),
-            write_timeout: self.common.write_timeout(),
-        })
     }
 
     fn free_number(&self) -> Option<u32> {

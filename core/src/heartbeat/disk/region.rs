@@ -7,6 +7,7 @@ use super::PERIOD;
 use super::block::{Block, Found, SEQ_LIMIT, next_seq};
 use super::context::{Context, TIMERS, Timer};
 use super::note::DiskNote;
+use super::noticed::Noticed;
 use super::request::{DiskInfo, DiskRequest};
 use super::slot::{Left, Own, Slot, Verdict};
 use crate::error::Errno;
@@ -116,6 +117,7 @@ pub(super) struct Run {
     pub(super) deadline: Option<Instant>,
     /// Nodes beyond the region's blocks have been reported.
     reported: bool,
+    pub(super) noticed: Noticed,
 }
 
 impl Run {
@@ -139,6 +141,7 @@ impl Run {
             last_good: None,
             deadline: None,
             reported: false,
+            noticed: Noticed::new(blocks),
         }
     }
 
@@ -283,10 +286,18 @@ impl Run {
         let read = states.zip(bytes.chunks_exact(block_bytes as usize));
         let wanted = cx.wanted();
         let telling = read.filter_map(|((num, state), slot)| {
-            let num = NodeNum::new(num as u64).filter(|num| wanted.contains(*num))?;
-            (num == self.own || !state.idle(slot)).then_some(num)
+            let num = NodeNum::new(num as u64)?;
+            if num != self.own && state.idle(slot) {
+                return None;
+            }
+            if !wanted.contains(num) {
+                self.noticed.stranger(num, slot);
+                return None;
+            }
+            Some(num)
         });
         let telling: NodeSet = telling.collect();
+        self.noticed.looked();
         let mut changed = false;
         for num in telling.iter() {
             let Some(state) = self.slots.get(usize::from(num.get())) else { continue };
@@ -344,6 +355,7 @@ impl Run {
     }
 
     fn failed(&mut self, name: &Name, errno: Errno, cx: &mut Context<'_>) -> Outcome {
+        self.noticed.failed(cx.now.unix, errno);
         cx.note(name, &self.info.name, DiskNote::BeatFailed(errno));
         self.end(false)
     }
@@ -370,6 +382,7 @@ impl Run {
             Own::First | Own::Good => {}
             Own::OtherNode | Own::Generation | Own::Seq => {
                 let expected = slot.expected(self.own.get(), cx.dead_ms());
+                self.noticed.own_slot(cx.now.unix, own, found.block);
                 cx.note(name, &self.info.name, DiskNote::OwnSlot { own, expected, found: found.block });
             }
         }
@@ -385,9 +398,10 @@ impl Run {
         match slot.judge(found, cx.common.dead_threshold) {
             Verdict::Same => false,
             Verdict::Joined => {
-                let theirs = found.block.dead_ms;
-                if theirs != 0 && theirs != cx.dead_ms() {
-                    let ours = cx.dead_ms();
+                let (theirs, ours) = (found.block.dead_ms, cx.dead_ms());
+                let other = (theirs != 0 && theirs != ours).then_some(theirs);
+                self.noticed.joined(num, other);
+                if let Some(theirs) = other {
                     cx.note(name, &self.info.name, DiskNote::DeadThreshold { node: num, theirs, ours });
                 }
                 cx.joined(id, num)

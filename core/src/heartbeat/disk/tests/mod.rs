@@ -18,6 +18,7 @@ mod global;
 mod random;
 mod several;
 mod starting;
+mod status;
 mod timeout;
 
 /// What a disk does with requests.
