@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
 
 use rustix::io::Errno;
 
@@ -51,6 +52,12 @@ pub trait Device: fmt::Debug + Send + Sync {
     /// EINVAL for what is not aligned to sectors, ENOSPC beyond the end of a block device; else what the
     /// device says.
     fn write_at(&self, offset: u64, from: &[u8]) -> Result<usize, Errno>;
+
+    /// Where it is now, as the kernel knows it without asking any file system: a path, with ` (deleted)` behind it where
+    /// that has been removed.
+    fn place(&self) -> Option<PathBuf> {
+        None
+    }
 
     /// The descriptor that does the same as the two calls, if there is one: requests may then go to the
     /// kernel directly. It stays the same for the life of the device.

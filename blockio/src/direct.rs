@@ -178,6 +178,10 @@ impl Device for DirectFile {
         again(|| pwrite(&self.file, from, offset))
     }
 
+    fn place(&self) -> Option<PathBuf> {
+        std::fs::read_link(format!("/proc/self/fd/{}", self.file.as_raw_fd())).ok()
+    }
+
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         Some(self.file.as_fd())
     }

@@ -1,5 +1,6 @@
 //! A disk that suffers by a script.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -79,6 +80,10 @@ impl Faulty {
 impl Device for Faulty {
     fn info(&self) -> &Info {
         self.inner.info()
+    }
+
+    fn place(&self) -> Option<PathBuf> {
+        self.inner.place()
     }
 
     fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<usize, Errno> {

@@ -69,46 +69,102 @@ fn write_lines(out: &mut String, status: &Value) -> std::fmt::Result {
         }
     }
     for region in each(status, "regions") {
-        let holds = region.get("holds").and_then(Value::as_u64).unwrap_or(0);
-        let held = if holds > 0 { format!(", held by {holds}") } else { String::new() };
-        writeln!(out, "region     {} ({}){held}", text(region, "name"), text(region, "method"))?;
-        if let Some(disk) = region.get("disk").filter(|disk| disk.is_object()) {
-            let state = state(disk);
+        write_region(out, region)?;
+    }
+    for stopping in each(status, "stopping") {
+        writeln!(
+            out,
+            "stopping   {} ({}) writes its last block",
+            text(stopping, "region"),
+            text(stopping, "device")
+        )?;
+    }
+    let consumers = status.get("consumers").unwrap_or(&Value::Null);
+    writeln!(out, "consumers  {consumers}")?;
+    if let Some(log) = status.get("log").and_then(Value::as_str) {
+        writeln!(out, "log        {log}")?;
+    }
+    for refused in each(status, "refusals") {
+        let times = refused.get("times").and_then(Value::as_u64).filter(|times| *times > 1);
+        let times = times.map_or_else(String::new, |times| format!(" ({times} times in a row)"));
+        writeln!(out, "refused    {} {}{times}", text(refused, "time"), text(refused, "line"))?;
+    }
+    if let Some(fence) = status.get("last_fence").filter(|fence| fence.is_object()) {
+        let pid = fence.get("pid").unwrap_or(&Value::Null);
+        writeln!(out, "last fence {}, pid {pid}: {}", text(fence, "time"), text(fence, "why"))?;
+    }
+    Ok(())
+}
+
+fn write_region(out: &mut String, region: &Value) -> std::fmt::Result {
+    let count = |key| region.get(key).and_then(Value::as_u64).unwrap_or(0);
+    let (holds, pins) = (count("holds"), count("pins"));
+    let held = if holds > 0 { format!(", held by {holds}") } else { String::new() };
+    let pinned = if pins > 0 && pins != holds { ", pinned" } else { "" };
+    writeln!(out, "region     {} ({}){held}{pinned}", text(region, "name"), text(region, "method"))?;
+    match region.get("disk").filter(|disk| disk.is_object()) {
+        Some(disk) => {
             let number = |key| disk.get(key).unwrap_or(&Value::Null);
+            let path = disk.get("path").and_then(Value::as_str);
+            let path = path.map_or_else(String::new, |path| format!(" ({path})"));
+            let deleted = if disk.get("deleted") == Some(&Value::Bool(true)) { ", deleted" } else { "" };
             writeln!(
                 out,
-                "  disk     {}, {state}; {} slots of {} bytes from block {}",
+                "  disk     {}{path}{deleted}, {}; {} slots of {} bytes from block {}",
                 text(disk, "device"),
+                state(text(region, "phase"), disk),
                 number("blocks"),
                 number("block_bytes"),
                 number("start_block"),
             )?;
+            for warning in each(disk, "warnings").filter_map(Value::as_str) {
+                writeln!(out, "  warning  {warning}")?;
+            }
         }
-        for up in each(region, "up") {
-            writeln!(out, "  up       {} since {}", node(up), text(up, "since"))?;
+        None => {
+            if let Some(phase) = region.get("phase").and_then(Value::as_str) {
+                writeln!(out, "  disk     {}", without_device(phase))?;
+            }
         }
     }
-    let consumers = status.get("consumers").unwrap_or(&Value::Null);
-    writeln!(out, "consumers  {consumers}")
+    for up in each(region, "up") {
+        let configured = up.get("configured") != Some(&Value::Bool(false));
+        let mark = if configured { "" } else { ", not configured" };
+        writeln!(out, "  up       {} since {}{mark}", node(up), text(up, "since"))?;
+    }
+    Ok(())
 }
 
-/// Good beats are two seconds apart; a region whose last one is further away than this hangs.
-const LATE: u64 = 5000;
+/// A region whose device is not open.
+fn without_device(phase: &str) -> &str {
+    match phase {
+        "incomplete" => "none: it does not beat; block_bytes, start_block or blocks is missing",
+        "no device" => "none: it does not beat, dev has not been written",
+        "opening" => "being opened",
+        "stopping" => "stopping: writes its last block",
+        other => other,
+    }
+}
 
-/// What a region does on its disk.
-fn state(disk: &Value) -> String {
-    let number = |key| disk.get(key).and_then(Value::as_u64);
-    let (left, limit) = (number("beats_left").unwrap_or(0), number("beats_limit").unwrap_or(0));
-    let elapsed = number("elapsed_time_in_ms").unwrap_or(0);
-    let seconds = |ms: u64| format!("{}.{} s", ms / 1000, ms % 1000 / 100);
-    if !disk.get("steady").and_then(Value::as_bool).unwrap_or(false) {
-        return format!("starting, {left} more good beats of at most {limit}");
+/// How far a region is.
+fn state(phase: &str, disk: &Value) -> String {
+    let ms = |key| disk.get(key).and_then(Value::as_u64).unwrap_or(0);
+    match phase {
+        "reading" => "its slots are being read".into(),
+        "starting" => {
+            // Rounded to what includes it.
+            let (least, most) = (ms("start_at_least_in_ms") / 1000, ms("start_at_most_in_ms").div_ceil(1000));
+            format!(
+                "starting: {} good beats of at most {} left, which takes {least} to {most} s",
+                ms("beats_left"),
+                ms("beats_limit")
+            )
+        }
+        "silent" => {
+            format!("silent for {} ms of {} ms write timeout", ms("silent_in_ms"), ms("write_timeout_in_ms"))
+        }
+        other => other.into(),
     }
-    if elapsed < LATE {
-        return "steady".into();
-    }
-    let timeout = number("write_timeout_in_ms").unwrap_or(0);
-    format!("no good write for {} (write timeout {})", seconds(elapsed), seconds(timeout))
 }
 
 #[cfg(test)]
@@ -124,9 +180,9 @@ mod tests {
             "cluster": {"name": "c", "fence_method": "reset", "nodes": [
                 {"name": "n1", "num": 1, "ipv4_address": "127.0.0.1", "ipv4_port": 7777, "local": true, "up": true},
                 {"name": "n2", "num": null, "ipv4_address": null, "ipv4_port": null, "local": false, "up": false}]},
-            "regions": [{"name": "D", "method": "disk", "holds": 0, "up": [], "disk": {"device": "vda",
-                "pid": 8, "block_bytes": 512, "start_block": 1, "blocks": 255, "steady": true}},
-                {"name": "R", "method": "user", "holds": 2, "up": [{"name": "n1", "num": 1, "since": "T"}]}],
+            "regions": [{"name": "D", "method": "disk", "holds": 0, "up": [], "phase": "steady", "disk": {
+                "device": "vda", "pid": 8, "block_bytes": 512, "start_block": 1, "blocks": 255, "steady": true}},
+                {"name": "R", "method": "user", "holds": 2, "pins": 2, "up": [{"name": "n1", "num": 1, "since": "T"}]}],
         });
         assert_eq!(
             lines(&status),
@@ -135,15 +191,60 @@ mod tests {
              node     n2 (-) -:-\nregion     D (disk)\n  disk     vda, steady; 255 slots of 512 bytes \
              from block 1\nregion     R (user), held by 2\n  up       n1 (1) since T\nconsumers  1\n"
         );
-        let shown = |disk: Value| state(&disk);
-        assert_eq!(shown(json!({"steady": true, "elapsed_time_in_ms": 2004})), "steady");
-        assert_eq!(
-            shown(json!({"steady": true, "elapsed_time_in_ms": 7049, "write_timeout_in_ms": 12_000})),
-            "no good write for 7.0 s (write timeout 12.0 s)"
-        );
-        let starting =
-            json!({"steady": false, "beats_left": 2, "beats_limit": 7, "elapsed_time_in_ms": null});
-        assert_eq!(shown(starting), "starting, 2 more good beats of at most 7");
         assert!(lines(&json!({"cluster": null})).contains("no cluster\n"));
+    }
+    #[test]
+    fn regions_in_lines() {
+        let shown = |region: Value| {
+            let mut out = String::new();
+            write_region(&mut out, &region).unwrap();
+            out
+        };
+        for (phase, words) in [
+            ("incomplete", "none: it does not beat; block_bytes, start_block or blocks is missing"),
+            ("no device", "none: it does not beat, dev has not been written"),
+            ("opening", "being opened"),
+            ("stopping", "stopping: writes its last block"),
+        ] {
+            let text = shown(json!({"name": "R", "method": "disk", "phase": phase, "disk": null}));
+            assert_eq!(text, format!("region     R (disk)\n  disk     {words}\n"));
+        }
+        let text = shown(json!({"name": "R", "method": "user", "phase": null, "disk": null}));
+        assert_eq!(text, "region     R (user)\n");
+        let disk = json!({"device": "disk.img", "path": "/a/disk.img", "deleted": true, "blocks": 8,
+            "block_bytes": 512, "start_block": 1, "silent_in_ms": 3100, "write_timeout_in_ms": 60_000,
+            "warnings": ["the own slot was emptied"]});
+        let up = json!([{"name": "n2", "num": 2, "since": "T", "configured": false}]);
+        assert_eq!(
+            shown(
+                json!({"name": "R", "method": "disk", "phase": "silent", "disk": disk, "pins": 1, "up": up})
+            ),
+            "region     R (disk), pinned\n  disk     disk.img (/a/disk.img), deleted, silent for 3100 ms of \
+             60000 ms write timeout; 8 slots of 512 bytes from block 1\n  warning  the own slot was emptied\n  \
+             up       n2 (2) since T, not configured\n"
+        );
+        let starting = json!({"beats_left": 2, "beats_limit": 7, "start_at_least_in_ms": 2900,
+            "start_at_most_in_ms": 12_100});
+        assert_eq!(
+            state("starting", &starting),
+            "starting: 2 good beats of at most 7 left, which takes 2 to 13 s"
+        );
+        assert_eq!(state("reading", &json!({})), "its slots are being read");
+    }
+
+    #[test]
+    fn what_went_wrong_in_lines() {
+        let status = json!({"cluster": null, "consumers": 0, "log": "/l",
+            "stopping": [{"region": "R", "device": "vda"}],
+            "refusals": [{"time": "T", "line": "rmdir x: no", "times": 1},
+                {"time": "U", "line": "mkdir y: no", "times": 3}],
+            "last_fence": {"time": "V", "pid": 9, "why": "fenced: no good beat"}});
+        let text = lines(&status);
+        let (_, end) = text.split_once("no cluster\n").unwrap();
+        assert_eq!(
+            end,
+            "stopping   R (vda) writes its last block\nconsumers  0\nlog        /l\nrefused    T rmdir x: no\n\
+             refused    U mkdir y: no (3 times in a row)\nlast fence V, pid 9: fenced: no good beat\n"
+        );
     }
 }

@@ -232,6 +232,12 @@ impl Node {
         if let Some(mode) = mode {
             self.write("cluster/heartbeat_mode", mode)?;
         }
+        if let Some(socket) = &control {
+            let place = dirs.first().map_or(socket, |(.., prepared)| &prepared.place.path);
+            if let Some(kept) = fence::Record::keep(socket, place, &self.monitor.notes) {
+                let _ = self.monitor.record.set(kept);
+            }
+        }
         let mut trees = Vec::new();
         for (view, dir, prepared) in &dirs {
             let tree = self.mount(*view, dir, prepared, allow_other)?;
@@ -414,6 +420,9 @@ impl Drop for Node {
         }
         for thread in [self.timer.take(), self.signals.take()].into_iter().flatten() {
             let _ = thread.join();
+        }
+        if let Some(record) = self.monitor.record.get() {
+            record.close();
         }
         self.monitor.notes.info("stopped");
         self.monitor.notes.flush(FLUSH);

@@ -10,6 +10,7 @@ use std::fmt;
 use std::fs::File;
 use std::hash::RandomState;
 use std::io::{self, Write};
+use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -21,6 +22,7 @@ use uo2cb_core::{Note, printable};
 
 use self::counted::Counted;
 use super::clock::{unix_now, utc};
+use super::refusals::{Refusals, Refused};
 use super::threads::{self, Standing};
 use super::{crash, fence};
 
@@ -61,6 +63,16 @@ pub(crate) struct Notes {
     logger: Logger,
     /// None: nothing is written anywhere.
     queue: Option<Arc<Queue>>,
+    place: Place,
+    refusals: Arc<Refusals>,
+}
+
+/// Where the log is.
+#[derive(Clone)]
+enum Place {
+    Nowhere,
+    Stream(&'static str),
+    File(Arc<File>),
 }
 
 /// The way to the thread that writes.
@@ -96,28 +108,55 @@ struct Line {
 impl Notes {
     /// Opens the log; fails only when the system has no more threads.
     pub(crate) fn open(target: LogTarget, format: LogFormat) -> io::Result<Self> {
-        let out: Box<dyn Write + Send> = match target {
+        let refusals = Arc::default();
+        let (out, place): (Box<dyn Write + Send>, _) = match target {
             // No lines are made, and no thread is woken for each of them.
-            LogTarget::Discard => return Ok(Self { logger: Logger::root(Discard, o!()), queue: None }),
-            LogTarget::Stderr => Box::new(io::stderr()),
-            LogTarget::Stdout => Box::new(io::stdout()),
-            LogTarget::File(file) => Box::new(file),
+            LogTarget::Discard => {
+                let (logger, place) = (Logger::root(Discard, o!()), Place::Nowhere);
+                return Ok(Self { logger, queue: None, place, refusals });
+            }
+            LogTarget::Stderr => (Box::new(io::stderr()), Place::Stream("standard error")),
+            LogTarget::Stdout => (Box::new(io::stdout()), Place::Stream("standard output")),
+            LogTarget::File(file) => {
+                let file = Arc::new(file);
+                (Box::new(Arc::clone(&file)), Place::File(file))
+            }
         };
         let (jobs, coming) = bounded(QUEUE);
         let queue = Arc::new(Queue { jobs, format, lost: AtomicU64::new(0), hasher: RandomState::new() });
         let writing = Arc::downgrade(&queue);
         threads::spawn("log", Standing::Ordinary, move || write_lines(&coming, out, format, &writing))?;
         fence::register(&queue);
-        Ok(Self { logger: Logger::root(Lines(Arc::clone(&queue)), o!()), queue: Some(queue) })
+        let logger = Logger::root(Lines(Arc::clone(&queue)), o!());
+        Ok(Self { logger, queue: Some(queue), place, refusals })
     }
 
     /// A note of the stack.
     pub(crate) fn note(&self, note: &Note) {
+        self.refusals.note(note);
         match note.level() {
             uo2cb_core::Level::Debug => debug!(self.logger, "{}", note; Fields(note)),
             uo2cb_core::Level::Info => info!(self.logger, "{}", note; Fields(note)),
             uo2cb_core::Level::Warning => warn!(self.logger, "{}", note; Fields(note)),
         }
+    }
+
+    /// Where the log is, for people: the path that its file has now.
+    pub(crate) fn place(&self) -> Option<String> {
+        match &self.place {
+            Place::Nowhere => None,
+            Place::Stream(name) => Some((*name).to_owned()),
+            // Asks no file system, which may hang.
+            Place::File(file) => {
+                let path = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()));
+                Some(path.map_or_else(|_| "a file".into(), |path| path.to_string_lossy().into_owned()))
+            }
+        }
+    }
+
+    /// The last refusals, oldest first.
+    pub(crate) fn refusals(&self) -> Vec<Refused> {
+        self.refusals.all()
     }
 
     /// A line of the daemon itself.

@@ -35,7 +35,8 @@ impl DiskPhase {
     /// In one word or two.
     pub fn word(self) -> &'static str {
         match self {
-            Self::NoDevice { .. } => "no device",
+            Self::NoDevice { numbered: false } => "incomplete",
+            Self::NoDevice { numbered: true } => "no device",
             Self::Opening => "opening",
             Self::Reading => "reading",
             Self::Starting => "starting",

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
@@ -75,6 +76,10 @@ impl Device for Lent {
 
     fn write_at(&self, offset: u64, from: &[u8]) -> Result<usize, Errno> {
         self.device().write_at(offset, from)
+    }
+
+    fn place(&self) -> Option<PathBuf> {
+        self.device().place()
     }
 
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {

@@ -5,8 +5,10 @@ mod close;
 mod io;
 mod open;
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -81,6 +83,8 @@ type Jobs = Mailbox<Job, Waker>;
 pub(crate) struct Disks {
     choice: Choice,
     jobs: Arc<Jobs>,
+    /// The device of each region that has one. Nothing is waited for with this lock.
+    devices: Mutex<BTreeMap<ItemId, Weak<dyn Device>>>,
     /// Taken by threads that open a device, never inside the monitor.
     running: Mutex<Option<Running>>,
 }
@@ -109,7 +113,7 @@ impl Disks {
     pub(crate) fn new(choice: Choice) -> Self {
         let jobs = Arc::default();
         fence::register(&jobs);
-        Self { choice, jobs, running: Mutex::new(None) }
+        Self { choice, jobs, devices: Mutex::default(), running: Mutex::new(None) }
     }
 
     /// Opens a device on a thread of its own: that may take any time. Ends with [`Monitor::disk_opened`].
@@ -165,6 +169,7 @@ impl Disks {
 
     /// An opened device is the region's from now on.
     pub(crate) fn add(&self, wanted: &Wanted, opened: Opened) {
+        self.devices.lock().insert(wanted.disk, Arc::downgrade(&opened.device));
         self.jobs.note(Job::Add(wanted.disk, wanted.extent, opened.device));
     }
 
@@ -177,7 +182,15 @@ impl Disks {
     }
 
     pub(crate) fn close(&self, disk: ItemId) {
+        self.devices.lock().remove(&disk);
         self.jobs.note(Job::Close(disk));
+    }
+
+    /// Where the device of a region is now; see [`Device::place`].
+    pub(crate) fn place(&self, disk: ItemId) -> Option<PathBuf> {
+        let device = self.devices.lock().get(&disk)?.upgrade();
+        // As the last one to have it, this would still not wait for it to be closed.
+        device?.place()
     }
 
     /// Sends down what has been noted.

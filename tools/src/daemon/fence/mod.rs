@@ -7,6 +7,7 @@
 //! made ready when the node starts.
 
 mod mount;
+mod record;
 
 use std::fmt;
 use std::os::fd::BorrowedFd;
@@ -21,6 +22,7 @@ use rustix::io::{Errno, write};
 
 use super::deadline;
 pub(crate) use mount::Mount;
+pub(crate) use record::Record;
 
 /// Something of a node that others outside the process see or use. All that these calls need is opened, looked up and
 /// allocated before there is a fence. The rounds are in the order of the calls here; in a round the latest comes first.

@@ -15,7 +15,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
@@ -49,6 +49,8 @@ pub(crate) struct Monitor {
     pub(crate) disks: Disks,
     pub(crate) realtime: Realtime,
     pub(crate) notes: Notes,
+    /// Of the last fence, where there is one.
+    pub(crate) record: OnceLock<Arc<fence::Record>>,
     stopped: Stopped,
     me: Weak<Self>,
 }
@@ -118,6 +120,7 @@ impl Monitor {
             disks: Disks::new(choice),
             realtime: Realtime::default(),
             notes,
+            record: OnceLock::new(),
             stopped: Stopped::default(),
             me: me.clone(),
         }))

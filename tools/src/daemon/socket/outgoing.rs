@@ -56,11 +56,16 @@ impl Outgoing {
 
     /// Sends a line. A client that has not read the last 64 is given up.
     pub(super) fn say(&self, line: &Value) {
+        self.say_line(format!("{line}\n").into_bytes());
+    }
+
+    /// The same for a line with its end.
+    pub(super) fn say_line(&self, line: Vec<u8>) {
         let mut queue = self.queue.lock();
         if queue.lines.len() >= QUEUE {
             queue.broken = true;
         } else {
-            queue.lines.push_back(format!("{line}\n").into_bytes());
+            queue.lines.push_back(line);
             queue.write(&self.stream);
         }
         if queue.broken || !queue.lines.is_empty() {

@@ -18,6 +18,7 @@ use super::{Wake, render};
 use crate::control::{About, LINE, PATIENCE};
 use crate::daemon::crash;
 use crate::daemon::monitor::{Consumer, Ended, Interest, Monitor};
+use crate::daemon::status;
 use crate::daemon::stopper::Stopper;
 
 /// What clients ask about.
@@ -175,9 +176,8 @@ impl Session {
         match line.get("request").and_then(Value::as_str) {
             Some("node") => Some(json!({"node": node.about.members()})),
             Some("status") => {
-                let status = node.monitor.read(uo2cb_core::Engine::status);
-                let (now, waiting) = (node.monitor.now(), node.monitor.waiting());
-                Some(render::status(&status, now, waiting, &node.about))
+                self.out.say_line(status::line(&node.monitor, node.about.members()));
+                None
             }
             Some("watch") => self.subscribe(None, 0, node, room),
             Some("hold") => {
