@@ -11,6 +11,8 @@ mod demonstration;
 mod fence;
 #[path = "disk/global.rs"]
 mod global;
+#[path = "disk/status.rs"]
+mod status;
 
 use std::fs::{self, File};
 use std::io::Write;

@@ -375,6 +375,11 @@ impl Node {
         self.monitor.read(uo2cb_core::Engine::status)
     }
 
+    #[cfg(test)]
+    pub(crate) fn monitor(&self) -> &Monitor {
+        &self.monitor
+    }
+
     /// Calls without an answer yet.
     pub fn waiting(&self) -> usize {
         self.monitor.waiting()

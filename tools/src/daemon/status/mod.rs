@@ -3,6 +3,8 @@
 //! The stack is read in parts, each in a short hold of the monitor, and a part is a state that has been; the text is made
 //! outside. It grows with the number of regions and of the nodes in them, and with nothing else.
 
+#[cfg(test)]
+mod figures;
 mod regions;
 #[cfg(test)]
 mod tests;
