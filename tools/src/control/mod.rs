@@ -15,6 +15,12 @@
 //! | `{"request":"stop"}` | `{"stopping":true}`; the connection ends when the mounts are gone |
 //! | `{"delivered":N}` | none: the client has dealt with event N |
 //!
+//! Of the status: `regions` have `phase` (of disk heartbeat: `incomplete`, `no device`, `opening`, `reading`, `starting`,
+//! `steady`, `silent`, `stopping`), `holds` (consumers) and `pins`, `disk` once the device is open (with `path`, `deleted`
+//! and `warnings`), and `up`, whose nodes have `"configured":false` where they are not any more. `stopping` are regions
+//! that write their last block, `refusals` the last 16, oldest first, `last_fence` is that of an earlier daemon in this
+//! place, `log` the log's path. Keys may be added; those that are there keep their names and meaning.
+//!
 //! An event is `{"event":{"number":N,"time":"...","edge":"up","node":{"name":"n1","num":1},"region":"R",
 //! "cause":"linked","pid":7,"text":"..."}}`. The call that caused it returns when every consumer has said
 //! `delivered`, in time: one that takes longer than two seconds is expelled and its connection closed.
