@@ -168,6 +168,13 @@ fn mainline_has_no_user_method() {
     assert!(matches!(Node::builder().mainline().user_heartbeat().start(), Err(Error::Refused(_))));
 }
 
+/// Changes are told to one mount of a view: a second one would show what was.
+#[test]
+fn a_view_is_mounted_once() {
+    let builder = Node::builder().mount("/nowhere/a").mount("/nowhere/b");
+    assert!(matches!(builder.start(), Err(Error::SameView(uo2cb::core::View::Config))));
+}
+
 /// A socket that refuses is a killed node's, and removed: no other may ever be seen to refuse.
 #[test]
 fn who_asks_for_a_node_that_is_starting_does_it_no_harm() {

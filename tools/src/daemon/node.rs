@@ -121,14 +121,14 @@ impl Builder {
         self
     }
 
-    /// Open a [control](crate::control) socket at this path, whose directory should be this user's alone.
+    /// Open a [control] socket at this path, whose directory should be this user's alone.
     #[must_use]
     pub fn control(mut self, socket: impl Into<PathBuf>) -> Self {
         self.control = Some(socket.into());
         self
     }
 
-    /// What [`mountpoint::identity`](crate::mountpoint::identity) had to say of the directories, in the order in which
+    /// What [`mountpoint::identity`] had to say of the directories, in the order in which
     /// they are named here: a directory that is another one by now is refused.
     #[must_use]
     pub fn seen(mut self, seen: Vec<String>) -> Self {

@@ -179,7 +179,7 @@ fn serve(listener: UnixListener, node: &Node, shared: &Shared) {
     }
 }
 
-/// Takes in whoever stands before the door.
+/// Accepts all connections that wait.
 fn accept(listener: &UnixListener, places: &mut Places, node: &Node, wake: &Arc<Wake>) -> io::Result<()> {
     loop {
         let stream: UnixStream = match listener.accept() {
