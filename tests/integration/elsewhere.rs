@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,6 +12,7 @@ use fuser::{
     ReplyAttr, ReplyEntry, Request,
 };
 use parking_lot::Mutex;
+use rustix::mount::{UnmountFlags, unmount};
 use rustix::process::geteuid;
 use uo2cb_test_support::not_run;
 use uo2cb_test_support::poll::until_some;
@@ -86,6 +87,7 @@ impl Filesystem for Silent {
 
 struct SilentMount {
     waiting: Waiting,
+    dir: PathBuf,
     _session: BackgroundSession,
 }
 
@@ -96,7 +98,8 @@ impl SilentMount {
         let silent = Silent(Arc::clone(&waiting));
         let mut config = Config::default();
         config.mount_options = vec![MountOption::FSName("uo2cb-test-silent".to_owned())];
-        Self { waiting, _session: fuser::spawn_mount(silent, dir, &config).unwrap() }
+        let dir = dir.to_owned();
+        Self { waiting, _session: fuser::spawn_mount(silent, &dir, &config).unwrap(), dir }
     }
 
     fn release(&self) {
@@ -112,6 +115,10 @@ impl SilentMount {
 impl Drop for SilentMount {
     fn drop(&mut self) {
         self.release();
+        // Also while somebody is still on the way out of it.
+        if unmount(&self.dir, UnmountFlags::DETACH).is_err() {
+            let _ = Command::new("fusermount3").arg("-uz").arg(&self.dir).status();
+        }
     }
 }
 
