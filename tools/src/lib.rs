@@ -30,8 +30,10 @@ pub mod mountpoint;
 
 pub use daemon::clock::utc;
 pub use daemon::consumers::Subscription;
-pub use daemon::crash::{dedicate_process, panic_at};
+pub use daemon::crash::dedicate_process;
 pub use daemon::deadline::STATUS as CRASH_STATUS;
+#[doc(hidden)]
+pub use daemon::fault_point::panic_at;
 pub use daemon::monitor::UpIn;
 pub use daemon::node::{Builder, Node};
 pub use daemon::notes::{LogFormat, LogTarget};

@@ -2,16 +2,14 @@
 //! its threads panics, the process ends like one that is fenced.
 
 use std::panic::{self, PanicHookInfo};
+use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Once, OnceLock};
 use std::thread;
 
-use super::{deadline, fence, memory, monitor, threads};
+use super::{deadline, fence, memory, threads};
 
 /// No thread of this process does anything but run nodes.
 static EVERYWHERE: AtomicBool = AtomicBool::new(false);
-/// The name of the place that is to panic, for tests.
-static WANTED: OnceLock<String> = OnceLock::new();
 
 /// Tells the library, before anything else is done with it, that this process is there for one node alone: a panic in
 /// any of its threads ends it as a fence does, not only one in a thread that the library has started, or in a call to a
@@ -28,7 +26,7 @@ pub(crate) fn prepare() {
     PREPARED.call_once(|| {
         let theirs = panic::take_hook();
         panic::set_hook(Box::new(move |panic| {
-            if EVERYWHERE.load(Ordering::SeqCst) || threads::is_own() || monitor::is_inside() {
+            if EVERYWHERE.load(Ordering::SeqCst) || threads::is_own() || threads::is_inside() {
                 end(panic);
             }
             theirs(panic);
@@ -46,18 +44,4 @@ fn end(panic: &PanicHookInfo<'_>) -> ! {
     let thread = thread.name().unwrap_or("without a name").to_owned();
     let place = panic.location().map(|at| format!(", at {at}")).unwrap_or_default();
     fence::end(format_args!("a fault of this program: thread {thread} panicked: {message}{place}"))
-}
-
-/// Lets the named place panic when it is reached, to see what becomes of it; see the calls of [`point`].
-#[doc(hidden)]
-pub fn panic_at(place: &str) {
-    let _ = WANTED.set(place.to_owned());
-}
-
-/// A place where a panic can be wanted.
-#[inline]
-pub(crate) fn point(place: &str) {
-    if let Some(wanted) = WANTED.get() {
-        assert!(wanted != place, "on purpose");
-    }
 }

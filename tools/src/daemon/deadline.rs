@@ -9,8 +9,6 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use rustix::thread::futex;
 
-use super::threads::{self, Standing};
-
 /// Exit status of a node that had to go at once.
 pub const STATUS: i32 = 86;
 
@@ -19,15 +17,15 @@ const LIMIT: Duration = Duration::from_millis(500);
 
 static ARMED: AtomicU32 = AtomicU32::new(0);
 
-/// Starts the thread, once in a process.
+/// Starts the thread, once in a process, with `spawn`.
 ///
 /// # Errors
 /// Those of starting a thread.
-pub(crate) fn prepare() -> io::Result<()> {
+pub(crate) fn prepare<T>(spawn: impl FnOnce(fn()) -> io::Result<T>) -> io::Result<()> {
     static STARTED: Mutex<bool> = Mutex::new(false);
     let mut started = STARTED.lock();
     if !*started {
-        threads::spawn("deadline", Standing::Urgent, wait)?;
+        spawn(wait)?;
         *started = true;
     }
     Ok(())

@@ -6,6 +6,7 @@ pub(crate) mod consumers;
 pub(crate) mod crash;
 pub(crate) mod deadline;
 pub(crate) mod disk;
+pub(crate) mod fault_point;
 pub(crate) mod fence;
 mod mailbox;
 mod memory;

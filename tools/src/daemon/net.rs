@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::net::Shutdown;
 use uo2cb_core::nodeman::Address;
 
-use super::crash;
+use super::fault_point;
 use super::fence;
 use super::notes::Notes;
 use super::threads::{self, Standing};
@@ -60,7 +60,7 @@ fn accept(socket: &TcpListener, notes: &Notes) {
     loop {
         match socket.accept() {
             Ok((connection, peer)) => {
-                crash::point("listen");
+                fault_point::reach("listen");
                 drop(connection);
                 if !said {
                     said = true;

@@ -16,9 +16,9 @@ use uo2cb_fusefs::Options;
 
 use super::clock::{unix_now, utc};
 use super::consumers::{self, Failed, Subscription};
-use super::crash;
 use super::deadline;
 use super::disk::Choice;
+use super::fault_point;
 use super::fence;
 use super::memory;
 use super::monitor::{Interest, Monitor};
@@ -148,7 +148,8 @@ impl Builder {
                 return Err(Error::SameView(*view));
             }
         }
-        deadline::prepare().map_err(Error::System)?;
+        deadline::prepare(|wait| threads::spawn("deadline", Standing::Urgent, wait))
+            .map_err(Error::System)?;
         let notes = Notes::open(self.log, self.format).map_err(Error::System)?;
         if !self.views.is_empty() {
             mountpoint::may_mount(self.allow_other)?;
@@ -226,7 +227,7 @@ impl Node {
             let signals = threads::spawn("signals", standing(), move || monitor.watch_callers());
             self.signals = Some(signals.map_err(Error::System)?);
             if mode.as_deref().is_none_or(|mode| mode == "disk") {
-                self.monitor.disks.prepare(&self.monitor).map_err(Error::System)?;
+                self.monitor.disks.prepare().map_err(Error::System)?;
             }
         }
         if let Some(mode) = mode {
@@ -398,7 +399,7 @@ impl Node {
     /// Runs until somebody asks it to end, and ends it.
     pub fn finish(self) {
         let why = self.wait();
-        crash::point("main");
+        fault_point::reach("main");
         self.monitor.notes.info(&format!("stopping: {why}"));
     }
 

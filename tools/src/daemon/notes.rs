@@ -24,7 +24,7 @@ use self::counted::Counted;
 use super::clock::{unix_now, utc};
 use super::refusals::{Refusals, Refused};
 use super::threads::{self, Standing};
-use super::{crash, fence};
+use super::{fault_point, fence};
 
 /// Lines that may wait for the thread.
 const QUEUE: usize = 65_536;
@@ -295,7 +295,7 @@ fn write_lines(jobs: &Receiver<Job>, mut out: Box<dyn Write + Send>, format: Log
         // A log that cannot be written (full disk, closed terminal) must not end the stack.
         match job {
             Job::Line(line) => {
-                crash::point("log");
+                fault_point::reach("log");
                 let dropped = queue.upgrade().map_or(0, |queue| queue.lost.swap(0, Ordering::Relaxed));
                 if dropped > 0 {
                     let message = format!("{dropped} lines were lost here: they came faster than the log");

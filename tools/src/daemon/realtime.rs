@@ -7,7 +7,6 @@ use std::sync::{Arc, Once};
 
 use super::error::plain;
 use super::memory;
-use super::notes::Notes;
 
 /// The lowest of the real-time priorities: above everything ordinary.
 const PRIORITY: libc::c_int = 1;
@@ -62,10 +61,10 @@ impl Realtime {
         }
     }
 
-    /// A disk beats from now on. Says in the log, once, what the system does not allow.
-    pub(crate) fn arm(&self, notes: &Notes) {
+    /// A disk beats from now on. What the system does not allow, once, for the log.
+    pub(crate) fn arm(&self) -> Option<String> {
         if self.armed.swap(true, Ordering::Relaxed) {
-            return;
+            return None;
         }
         let priority = raise(libc::SCHED_RESET_ON_FORK);
         PRIORITY_OF_THREAD.set(Priority::Raised);
@@ -73,14 +72,14 @@ impl Realtime {
         let mut locked = Ok(());
         LOCKED.call_once(|| locked = memory::lock());
         let line = match (priority, locked) {
-            (Ok(()), Ok(())) => return,
+            (Ok(()), Ok(())) => return None,
             (Err(error), Ok(())) => format!("no real-time priority ({error})"),
             (Ok(()), Err(why)) => format!("memory is not locked ({why})"),
             (Err(error), Err(why)) => {
                 format!("no real-time priority ({error}), memory is not locked ({why})")
             }
         };
-        notes.info(&format!("{line}: beats may come late on a busy machine"));
+        Some(format!("{line}: beats may come late on a busy machine"))
     }
 }
 

@@ -12,7 +12,7 @@ use rustix::process::{Pid, test_kill_process};
 use uo2cb_core::RequestId;
 use uo2cb_fusefs::caller::proc_is_own;
 
-use super::crash;
+use super::fault_point;
 
 /// Between two looks at all callers: at least so long, and longer the more there are. A look costs some 10 microseconds.
 const LOOK: Duration = Duration::from_millis(20);
@@ -96,7 +96,7 @@ impl Callers {
             }
             looking.clone_from(&list.callers);
             MutexGuard::unlocked(&mut list, || {
-                crash::point("signals");
+                fault_point::reach("signals");
                 looking.retain(|caller| match caller.look() {
                     Look::Nothing => false,
                     Look::Perhaps => true,

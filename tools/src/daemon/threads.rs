@@ -34,6 +34,7 @@ pub(crate) enum Standing {
 
 thread_local! {
     static OURS: Cell<bool> = const { Cell::new(false) };
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Starts a thread.
@@ -84,6 +85,21 @@ pub(crate) fn own() {
 /// Whether a panic of the calling thread ends the process.
 pub(crate) fn is_own() -> bool {
     OURS.get()
+}
+
+/// The calling thread enters a monitor; false if it is in one already.
+pub(crate) fn enter() -> bool {
+    !INSIDE.replace(true)
+}
+
+/// It leaves it.
+pub(crate) fn leave() {
+    INSIDE.set(false);
+}
+
+/// Whether the calling thread is in a monitor: then its panic ends the process, whosever thread it is.
+pub(crate) fn is_inside() -> bool {
+    INSIDE.get()
 }
 
 /// Has the system find memory for the stack now, not in the middle of a beat.

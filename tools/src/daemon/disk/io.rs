@@ -10,11 +10,10 @@ use uo2cb_blockio::{Completion, DiskKey, Op, Queue, Room, best};
 use uo2cb_core::heartbeat::disk::{Block, DiskResult};
 use uo2cb_core::{Errno, ItemId, OpId};
 
-use super::super::crash;
 use super::super::error::plain;
-use super::super::monitor::Monitor;
+use super::super::fault_point;
 use super::super::notes::Notes;
-use super::{Extent, Job, Jobs, system};
+use super::{Extent, Job, Jobs, Owner, system};
 
 /// The longest slot.
 const LONGEST: usize = 4096;
@@ -32,8 +31,8 @@ struct Open {
     block: Box<[u8; LONGEST]>,
 }
 
-/// Body of the thread. It tells its id when it is `ready`, and ends with the monitor at the latest.
-pub(super) fn run(jobs: &Jobs, monitor: &Weak<Monitor>, notes: &Notes, ready: &Sender<Result<u32, Errno>>) {
+/// Body of the thread. It tells its id when it is `ready`, and ends with its owner at the latest.
+pub(super) fn run(jobs: &Jobs, owner: &Weak<dyn Owner>, notes: &Notes, ready: &Sender<Result<u32, Errno>>) {
     let best = match best() {
         Ok(best) => best,
         Err(errno) => return ready.send(Err(system(errno))).unwrap_or_default(),
@@ -57,14 +56,14 @@ pub(super) fn run(jobs: &Jobs, monitor: &Weak<Monitor>, notes: &Notes, ready: &S
     let mut said = false;
     while jobs.take(&mut batch) {
         if !batch.is_empty() {
-            crash::point("beats");
+            fault_point::reach("beats");
             for job in batch.drain(..) {
                 // A fence has struck meanwhile.
                 if jobs.is_halted() {
                     return;
                 }
                 if let Some((disk, done)) = open.start(job) {
-                    hand_in(monitor, disk, done);
+                    hand_in(owner, disk, done);
                 }
             }
             // What was noted meanwhile goes down with it.
@@ -74,7 +73,7 @@ pub(super) fn run(jobs: &Jobs, monitor: &Weak<Monitor>, notes: &Notes, ready: &S
         let waited = queue.complete(None, &mut |completion| {
             if let Some((disk, slot)) = regions.get(&completion.disk) {
                 jobs.awake();
-                hand_in(monitor, *disk, done(&completion, *slot));
+                hand_in(owner, *disk, done(&completion, *slot));
             }
         });
         if let Err(errno) = waited {
@@ -86,9 +85,9 @@ pub(super) fn run(jobs: &Jobs, monitor: &Weak<Monitor>, notes: &Notes, ready: &S
     }
 }
 
-fn hand_in(monitor: &Weak<Monitor>, disk: ItemId, done: DiskResult<'_>) {
-    if let Some(monitor) = monitor.upgrade() {
-        monitor.disk_done(disk, done);
+fn hand_in(owner: &Weak<dyn Owner>, disk: ItemId, done: DiskResult<'_>) {
+    if let Some(owner) = owner.upgrade() {
+        owner.disk_done(disk, done);
     }
 }
 

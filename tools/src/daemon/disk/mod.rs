@@ -15,13 +15,14 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::bounded;
 use parking_lot::Mutex;
 use uo2cb_blockio::{Device, Script, Waker};
-use uo2cb_core::heartbeat::disk::{Block, DiskInfo};
+use uo2cb_core::heartbeat::disk::{Block, DiskInfo, DiskResult};
 use uo2cb_core::{Caller, Errno, ItemId, OpId, Refusal, RequestId};
 
-use super::crash;
+use super::fault_point;
 use super::fence;
 use super::mailbox::{Mailbox, Wake};
-use super::monitor::Monitor;
+use super::notes::Notes;
+use super::realtime::Realtime;
 use super::threads::{self, Standing};
 use close::Closer;
 
@@ -79,9 +80,21 @@ enum Job {
 /// Jobs for the thread that beats.
 type Jobs = Mailbox<Job, Waker>;
 
+/// Whose disks these are: results are handed in there, by threads of the disks.
+pub(crate) trait Owner: Send + Sync {
+    /// A device has been opened for a region, or not.
+    fn disk_opened(&self, wanted: &Wanted, result: Result<Opened, Refusal>);
+
+    /// A request to a disk has ended.
+    fn disk_done(&self, disk: ItemId, result: DiskResult<'_>);
+}
+
 /// The disks of a node.
 pub(crate) struct Disks {
     choice: Choice,
+    notes: Notes,
+    realtime: Realtime,
+    owner: Weak<dyn Owner>,
     jobs: Arc<Jobs>,
     /// The device of each region that has one. Nothing is waited for with this lock.
     devices: Mutex<BTreeMap<ItemId, Weak<dyn Device>>>,
@@ -110,58 +123,57 @@ impl<T: Send, W: Wake> fence::Outward for Mailbox<T, W> {
 }
 
 impl Disks {
-    pub(crate) fn new(choice: Choice) -> Self {
+    pub(crate) fn new(choice: Choice, notes: Notes, realtime: Realtime, owner: Weak<dyn Owner>) -> Self {
         let jobs = Arc::default();
         fence::register(&jobs);
-        Self { choice, jobs, devices: Mutex::default(), running: Mutex::new(None) }
+        let (devices, running) = (Mutex::default(), Mutex::new(None));
+        Self { choice, notes, realtime, owner, jobs, devices, running }
     }
 
-    /// Opens a device on a thread of its own: that may take any time. Ends with [`Monitor::disk_opened`].
-    pub(crate) fn open(&self, wanted: Wanted, monitor: &Arc<Monitor>) -> Result<(), Refusal> {
-        let standing = Standing::Entering(monitor.realtime.clone());
-        let monitor = Arc::downgrade(monitor);
+    /// Opens a device on a thread of its own: that may take any time. Ends with [`Owner::disk_opened`].
+    pub(crate) fn open(self: &Arc<Self>, wanted: Wanted) -> Result<(), Refusal> {
+        let standing = Standing::Entering(self.realtime.clone());
+        let disks = Arc::clone(self);
         let work = move || {
-            crash::point("open");
-            let Some(monitor) = monitor.upgrade() else { return };
-            let result = monitor.disks.open_here(&wanted, &monitor);
-            monitor.disk_opened(&wanted, result);
+            fault_point::reach("open");
+            let Some(owner) = disks.owner.upgrade() else { return };
+            let result = disks.open_here(&wanted);
+            owner.disk_opened(&wanted, result);
         };
         threads::spawn("open", standing, work).map(drop).map_err(|error| Refusal::System(errno(&error)))
     }
 
-    fn open_here(&self, wanted: &Wanted, monitor: &Arc<Monitor>) -> Result<Opened, Refusal> {
-        let device = open::device(wanted, &self.choice, &monitor.notes)?;
-        let (id, device) = self.with_running(monitor, |running| (running.id, running.closer.lend(device)))?;
-        monitor.realtime.arm(&monitor.notes);
+    fn open_here(&self, wanted: &Wanted) -> Result<Opened, Refusal> {
+        let device = open::device(wanted, &self.choice, &self.notes)?;
+        let (id, device) = self.with_running(|running| (running.id, running.closer.lend(device)))?;
+        if let Some(line) = self.realtime.arm() {
+            self.notes.info(&line);
+        }
         Ok(Opened { info: open::info(device.info(), id)?, device })
     }
 
     /// Gets what beats need of threads, descriptors and memory, so that no disk is refused for want of them.
-    pub(crate) fn prepare(&self, monitor: &Arc<Monitor>) -> std::io::Result<()> {
-        self.with_running(monitor, |_| ()).map_err(|refusal| match refusal {
+    pub(crate) fn prepare(&self) -> std::io::Result<()> {
+        self.with_running(|_| ()).map_err(|refusal| match refusal {
             Refusal::System(errno) => std::io::Error::from_raw_os_error(errno.0),
             other => std::io::Error::other(other.to_string()),
         })
     }
 
-    fn with_running<T>(
-        &self,
-        monitor: &Arc<Monitor>,
-        work: impl FnOnce(&Running) -> T,
-    ) -> Result<T, Refusal> {
+    fn with_running<T>(&self, work: impl FnOnce(&Running) -> T) -> Result<T, Refusal> {
         let mut running = self.running.lock();
         if running.is_none() {
-            *running = Some(self.start(monitor).map_err(Refusal::System)?);
+            *running = Some(self.start().map_err(Refusal::System)?);
         }
         running.as_ref().map(work).ok_or(Refusal::System(Errno::EIO))
     }
 
-    fn start(&self, monitor: &Arc<Monitor>) -> Result<Running, Errno> {
+    fn start(&self) -> Result<Running, Errno> {
         let closer = Closer::start().map_err(|error| errno(&error))?;
         let (ready, started) = bounded(1);
-        let (jobs, whose) = (Arc::clone(&self.jobs), Arc::downgrade(monitor));
-        let (notes, standing) = (monitor.notes.clone(), Standing::Beating(monitor.realtime.clone()));
-        let work = move || io::run(&jobs, &whose, &notes, &ready);
+        let (jobs, owner) = (Arc::clone(&self.jobs), Weak::clone(&self.owner));
+        let (notes, standing) = (self.notes.clone(), Standing::Beating(self.realtime.clone()));
+        let work = move || io::run(&jobs, &owner, &notes, &ready);
         let thread = threads::spawn("beats", standing, work).map_err(|error| errno(&error))?;
         let id = started.recv().unwrap_or(Err(Errno::EIO))?;
         Ok(Running { id, thread, closer })

@@ -3,12 +3,11 @@
 use uo2cb_core::heartbeat::disk::{DiskRequest, DiskResult};
 use uo2cb_core::{Input, ItemId, Refusal};
 
-use super::super::disk::{Extent, Opened, Wanted};
+use super::super::disk::{Extent, Opened, Owner, Wanted};
 use super::{Monitor, State};
 
-impl Monitor {
-    /// A device has been opened for a region, or not.
-    pub(crate) fn disk_opened(&self, wanted: &Wanted, result: Result<Opened, Refusal>) {
+impl Owner for Monitor {
+    fn disk_opened(&self, wanted: &Wanted, result: Result<Opened, Refusal>) {
         let disk = wanted.disk;
         let late = self.enter(|state, now| {
             // Given up, and the next one tries already: this was not for it.
@@ -27,8 +26,7 @@ impl Monitor {
         drop(late);
     }
 
-    /// A request to a disk has ended.
-    pub(crate) fn disk_done(&self, disk: ItemId, result: DiskResult<'_>) {
+    fn disk_done(&self, disk: ItemId, result: DiskResult<'_>) {
         self.enter(|state, now| state.engine.handle(now, Input::Disk(disk, result)));
     }
 }
@@ -45,9 +43,7 @@ impl State {
                 self.opening.insert(disk, request);
                 let extent = Extent { block_bytes, start_block, blocks };
                 let wanted = Wanted { disk, request, caller, descriptor, extent };
-                // Without one, nobody is left to be answered.
-                let monitor = monitor.me.upgrade()?;
-                if let Err(refusal) = monitor.disks.open(wanted, &monitor) {
+                if let Err(refusal) = monitor.disks.open(wanted) {
                     self.opening.remove(&disk);
                     return Some(Input::Disk(disk, DiskResult::Opened(Err(refusal))));
                 }

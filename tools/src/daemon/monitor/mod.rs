@@ -11,7 +11,6 @@ mod disks;
 mod shutdown;
 mod unanswered;
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,6 +26,7 @@ use uo2cb_fusefs::{Mounted, Respond, Service};
 use super::clock::{Clock, Timer};
 use super::crash;
 use super::disk::{Choice, Disks};
+use super::fault_point;
 use super::fence;
 use super::net::Listener;
 use super::notes::Notes;
@@ -46,13 +46,12 @@ pub(crate) struct Monitor {
     clock: Clock,
     timer: Timer,
     pub(crate) callers: Callers,
-    pub(crate) disks: Disks,
+    pub(crate) disks: Arc<Disks>,
     pub(crate) realtime: Realtime,
     pub(crate) notes: Notes,
     /// Of the last fence, where there is one.
     pub(crate) record: OnceLock<Arc<fence::Record>>,
     stopped: Stopped,
-    me: Weak<Self>,
 }
 
 struct State {
@@ -81,15 +80,6 @@ enum Awaiting {
     Registration(ConsumerId, Registered),
 }
 
-thread_local! {
-    static INSIDE: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Whether the calling thread is in a monitor.
-pub(crate) fn is_inside() -> bool {
-    INSIDE.get()
-}
-
 impl Monitor {
     /// # Errors
     /// No descriptor left, or no memory.
@@ -112,17 +102,17 @@ impl Monitor {
             listener: None,
             opening: BTreeMap::new(),
         };
-        Ok(Arc::new_cyclic(|me| Self {
+        let realtime = Realtime::default();
+        Ok(Arc::new_cyclic(|me: &Weak<Self>| Self {
             state: Mutex::new(state),
             clock,
             timer,
             callers: Callers::default(),
-            disks: Disks::new(choice),
-            realtime: Realtime::default(),
+            disks: Arc::new(Disks::new(choice, notes.clone(), realtime.clone(), me.clone())),
+            realtime,
             notes,
             record: OnceLock::new(),
             stopped: Stopped::default(),
-            me: me.clone(),
         }))
     }
 
@@ -157,7 +147,7 @@ impl Monitor {
     /// Body of the timer thread.
     pub(crate) fn keep_time(&self) {
         self.timer.run(|| {
-            crash::point("timer");
+            fault_point::reach("timer");
             self.enter(|state, now| state.engine.handle_timeout(now));
         });
     }
@@ -220,7 +210,7 @@ impl Monitor {
     /// The state, for this thread alone.
     fn hold<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
         // A second entry by the same thread would wait for itself.
-        if INSIDE.replace(true) {
+        if !threads::enter() {
             fence::end("a fault of this program: the monitor was entered from within");
         }
         self.realtime.entering();
@@ -228,7 +218,7 @@ impl Monitor {
         match catch_unwind(AssertUnwindSafe(|| work(&mut state))) {
             Ok(done) => {
                 drop(state);
-                INSIDE.set(false);
+                threads::leave();
                 done
             }
             // Our hook has ended the process already, unless another has taken its place. Still locked: nobody sees the
@@ -242,7 +232,7 @@ impl Service for Monitor {
     fn call(&self, view: View, caller: Caller, op: Op<'_>, respond: Respond) {
         self.own_thread();
         if matches!(op, Op::Mkdir { .. }) {
-            crash::point("fuse");
+            fault_point::reach("fuse");
         }
         self.request(Some(view), view, caller, op, respond);
     }

@@ -21,7 +21,7 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
 use self::places::Places;
 use self::session::{Node, Session};
-use super::crash;
+use super::fault_point;
 use super::monitor::Monitor;
 use super::stopper::Stopper;
 use super::threads::{self, Standing};
@@ -184,7 +184,7 @@ fn accept(listener: &UnixListener, places: &mut Places, node: &Node, wake: &Arc<
     loop {
         let stream: UnixStream = match listener.accept() {
             Ok((stream, _)) => {
-                crash::point("control");
+                fault_point::reach("control");
                 stream
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),

@@ -16,7 +16,7 @@ use super::outgoing::Outgoing;
 use super::places::WATCHERS;
 use super::{Wake, render};
 use crate::control::{About, LINE, PATIENCE};
-use crate::daemon::crash;
+use crate::daemon::fault_point;
 use crate::daemon::monitor::{Consumer, Ended, Interest, Monitor};
 use crate::daemon::status;
 use crate::daemon::stopper::Stopper;
@@ -163,7 +163,7 @@ impl Session {
     }
 
     fn request(&mut self, line: &[u8], node: &Node, room: bool) -> Option<Value> {
-        crash::point("client");
+        fault_point::reach("client");
         let Ok(line) = serde_json::from_slice::<Value>(line) else {
             return Some(render::error("not a line of JSON"));
         };
