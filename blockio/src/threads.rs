@@ -2,6 +2,7 @@
 //! threads.
 
 use std::mem;
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -107,6 +108,8 @@ impl Threads {
                 Op::Write => disk.writing = false,
             }
             calls += 1;
+            // A fault of this program is one of the thread that asked, whoever ran into it.
+            let result = result.unwrap_or_else(|panic| resume_unwind(panic));
             let (disk, tag, op) = (job.disk, job.tag, job.op);
             match op {
                 Op::Read => {

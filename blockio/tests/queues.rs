@@ -3,12 +3,13 @@
 mod common;
 
 use std::os::unix::fs::FileExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{Gate, file_disk, queues, run, run_all};
-use uo2cb_blockio::{Device, DirectFile, DiskKey, Errno, MemDisk, Op, Refused, Room};
+use uo2cb_blockio::{Device, DirectFile, DiskKey, Errno, Info, MemDisk, Op, Refused, Room};
 
 const ROOM: Room = Room { read: 255 * 512, write: 512 };
 
@@ -214,5 +215,38 @@ fn disks_come_and_go() {
                 queue.remove(disk);
             }
         }
+    }
+}
+
+/// A disk whose reads run into a fault of the program.
+#[derive(Debug)]
+struct Broken(MemDisk);
+
+impl Device for Broken {
+    fn info(&self) -> &Info {
+        self.0.info()
+    }
+
+    fn read_at(&self, _: u64, _: &mut [u8]) -> Result<usize, Errno> {
+        panic!("as expected by this test")
+    }
+
+    fn write_at(&self, offset: u64, from: &[u8]) -> Result<usize, Errno> {
+        self.0.write_at(offset, from)
+    }
+}
+
+/// Else the disk would look like one that hangs, and nobody would end the program.
+#[test]
+fn a_panic_in_a_device_reaches_the_owner_of_the_queue() {
+    for mut queue in queues() {
+        let disk = queue.add(Arc::new(Broken(MemDisk::new("m", 512, 1 << 20))), ROOM).unwrap();
+        queue.read(disk, 1, 0, 512).unwrap();
+        let wait = AssertUnwindSafe(|| {
+            let limit = seconds(60);
+            while Instant::now() < limit && queue.complete(Some(limit), &mut |_| ()) == Ok(0) {}
+        });
+        let panic = catch_unwind(wait).expect_err("a read that panicked has a result");
+        assert_eq!(panic.downcast_ref::<&str>(), Some(&"as expected by this test"));
     }
 }

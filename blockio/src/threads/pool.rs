@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -64,7 +65,8 @@ impl Job {
 #[derive(Debug)]
 pub(super) struct Done {
     pub(super) job: Job,
-    pub(super) result: Result<usize, Errno>,
+    /// Else what the device panicked with: the thread that owns the queue goes on with that.
+    pub(super) result: thread::Result<Result<usize, Errno>>,
 }
 
 #[derive(Debug)]
@@ -144,7 +146,8 @@ impl Pool {
         while !state.closed {
             if let Some(job) = state.waiting.pop_front() {
                 state.taken += 1;
-                let result = MutexGuard::unlocked(&mut state, || job.run());
+                let result =
+                    MutexGuard::unlocked(&mut state, || catch_unwind(AssertUnwindSafe(|| job.run())));
                 if !state.closed {
                     state.done.push(Done { job, result });
                     self.bell.ring();
