@@ -1,6 +1,5 @@
 //! Block devices and regular files, past the page cache.
 
-use std::fmt;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -10,6 +9,7 @@ use rustix::io::{Errno, pread, pwrite};
 use crate::device::{Device, Info};
 use crate::holder::Holder;
 use crate::info;
+use crate::open_error::{DescriptorError, OpenError};
 
 /// A block device or a regular file, opened for reading and writing. A block device always passes by the page
 /// cache, a file where its file system can do that: [`Info::direct`] says.
@@ -18,63 +18,6 @@ pub struct DirectFile {
     file: OwnedFd,
     info: Info,
 }
-
-/// Why something cannot serve as a disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OpenError {
-    /// It cannot be found, or not be opened for reading and writing. Most drivers open a read-only device
-    /// all the same, and refuse the writes.
-    Failed(Errno),
-    /// The process has no such descriptor, or only as a path (O_PATH).
-    BadDescriptor,
-    /// Neither a block device nor a regular file.
-    NotADisk,
-    /// A regular file, which was not wanted.
-    RegularFile,
-    /// The descriptor of another user is not open for both reading and writing.
-    NotForWriting,
-    /// The descriptor of another user cannot be taken over, for this reason.
-    NotCopied(Errno),
-}
-
-/// Why a descriptor cannot serve as a disk.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DescriptorError {
-    /// Why.
-    pub error: OpenError,
-    /// What it is open on, as far as that is known: a path or the like.
-    pub open_on: Option<PathBuf>,
-}
-
-impl fmt::Display for DescriptorError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.open_on {
-            Some(path) => write!(f, "open on {}: {}", path.display(), self.error),
-            None => self.error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for DescriptorError {}
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Failed(errno) => write!(f, "cannot open: {errno}"),
-            Self::BadDescriptor => f.write_str("no such descriptor"),
-            Self::NotADisk => f.write_str("neither a block device nor a regular file"),
-            Self::RegularFile => f.write_str("a regular file, not a block device"),
-            Self::NotForWriting => {
-                f.write_str("not open for reading and writing, which another user's descriptor must be")
-            }
-            Self::NotCopied(errno) => {
-                write!(f, "a descriptor of another user, which this process cannot take over: {errno}")
-            }
-        }
-    }
-}
-
-impl std::error::Error for OpenError {}
 
 impl DirectFile {
     /// Opens what is at `path`; links are followed. What is no disk is not opened at all, so nothing waits for
@@ -156,12 +99,6 @@ fn reopen(again: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
     match openat(CWD, again, flags | OFlags::NOATIME, Mode::empty()) {
         Err(Errno::PERM) => openat(CWD, again, flags, Mode::empty()),
         opened => opened,
-    }
-}
-
-impl From<Errno> for OpenError {
-    fn from(errno: Errno) -> Self {
-        Self::Failed(errno)
     }
 }
 

@@ -8,7 +8,7 @@ use rustix::fs::{CWD, Mode, OFlags, fcntl_getfl, openat};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, geteuid, pidfd_getfd, pidfd_open};
 
-use crate::direct::OpenError;
+use crate::open_error::OpenError;
 
 /// `PIDFD_THREAD` (Linux 6.9): the descriptor stands for one thread, not for its process.
 const PIDFD_THREAD: PidfdFlags = PidfdFlags::from_bits_retain(libc::O_EXCL.unsigned_abs());

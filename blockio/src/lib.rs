@@ -41,16 +41,18 @@ mod faulty;
 mod holder;
 mod info;
 mod mem;
+mod open_error;
 mod queue;
 mod threads;
 mod uring;
 
 pub use best::{Best, best};
 pub use device::{Device, Info, Kind};
-pub use direct::{DescriptorError, DirectFile, OpenError};
+pub use direct::DirectFile;
 pub use faulty::{Effect, Fate, Faulty, Plan, Script, ScriptError};
 pub use holder::Holder;
 pub use mem::MemDisk;
+pub use open_error::{DescriptorError, OpenError};
 pub use queue::{Completion, DiskKey, Op, Queue, Refused, Room, Waker};
 /// An error number of the system.
 pub use rustix::io::Errno;
