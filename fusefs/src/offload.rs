@@ -1,9 +1,9 @@
 //! Work that may take any time, on threads of its own, with a limit.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::io;
 use std::sync::Arc;
-use std::thread;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
@@ -26,15 +26,14 @@ pub(crate) enum NoResult {
     TooLong,
     /// Too much is under way already, and perhaps stuck.
     TooMany,
-    /// The work or its thread broke off.
+    /// The work panicked, or no thread could be started for it.
     Failed,
 }
 
-/// Memory for the stack of a thread: it may have to be locked.
-const STACK: usize = 256 * 1024;
-
 type Work<T> = Box<dyn FnOnce() -> T + Send>;
 type Finish<T> = Box<dyn FnOnce(Result<T, NoResult>) + Send>;
+/// Starts a thread: [`Service::thread`](crate::service::Service::thread).
+type Spawn = Box<dyn Fn(&str, Box<dyn FnOnce() + Send>) -> io::Result<JoinHandle<()>> + Send + Sync>;
 
 /// Work of one kind. What is under way when it is dropped gets no result.
 pub(crate) struct Offload<T> {
@@ -43,6 +42,7 @@ pub(crate) struct Offload<T> {
 
 struct Desk<T> {
     limits: Limits,
+    spawn: Spawn,
     state: Mutex<State<T>>,
     changed: Condvar,
 }
@@ -67,7 +67,7 @@ struct Running<T> {
 }
 
 impl<T: Send + 'static> Offload<T> {
-    pub(crate) fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: Limits, spawn: Spawn) -> Self {
         let state = State {
             next: 0,
             new: Vec::new(),
@@ -76,7 +76,7 @@ impl<T: Send + 'static> Offload<T> {
             served: false,
             over: false,
         };
-        Self { desk: Arc::new(Desk { limits, state: Mutex::new(state), changed: Condvar::new() }) }
+        Self { desk: Arc::new(Desk { limits, spawn, state: Mutex::new(state), changed: Condvar::new() }) }
     }
 
     /// Has `work` done for a user and its result handed to `finish`, which is called exactly once: here, if the
@@ -91,7 +91,7 @@ impl<T: Send + 'static> Offload<T> {
         }
         if !state.served {
             let desk = Arc::clone(&self.desk);
-            let served = thread::Builder::new().name("offload".into()).spawn(move || desk.serve());
+            let served = (self.desk.spawn)("offload", Box::new(move || desk.serve()));
             if served.is_err() {
                 drop(state);
                 return finish(Err(NoResult::TooMany));
@@ -139,20 +139,33 @@ impl<T: Send + 'static> Desk<T> {
     }
 
     fn spawn(self: &Arc<Self>, id: u64, work: Work<T>) {
-        let desk = Arc::clone(self);
-        let work = move || {
-            // One that panics must still be counted out.
-            let result = catch_unwind(AssertUnwindSafe(work)).ok();
-            desk.end(id, result);
-        };
-        if thread::Builder::new().name("target".into()).stack_size(STACK).spawn(work).is_err() {
-            self.end(id, None);
-        }
+        // Dropped without a result where no thread can be started, too.
+        let ending = Ending { desk: Arc::clone(self), id, result: None };
+        let _ = (self.spawn)("target", Box::new(move || ending.with(work())));
     }
 
     fn end(&self, id: u64, result: Option<T>) {
         self.state.lock().ended.push((id, result));
         self.changed.notify_one();
+    }
+}
+
+/// Counts a work out, also one that panics: what a panic ends is for those to say who start the threads.
+struct Ending<T: Send + 'static> {
+    desk: Arc<Desk<T>>,
+    id: u64,
+    result: Option<T>,
+}
+
+impl<T: Send + 'static> Ending<T> {
+    fn with(mut self, result: T) {
+        self.result = Some(result);
+    }
+}
+
+impl<T: Send + 'static> Drop for Ending<T> {
+    fn drop(&mut self) {
+        self.desk.end(self.id, self.result.take());
     }
 }
 
@@ -179,7 +192,9 @@ impl<T> State<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::sync::mpsc::{Receiver, channel};
+    use std::thread::Builder;
 
     use super::*;
 
@@ -198,7 +213,8 @@ mod tests {
     }
 
     fn offload(wait: Duration) -> Offload<u32> {
-        Offload::new(Limits { wait, each: 2, all: 3 })
+        let spawn: Spawn = Box::new(|name, body| Builder::new().name(name.into()).spawn(body));
+        Offload::new(Limits { wait, each: 2, all: 3 }, spawn)
     }
 
     #[test]
@@ -240,11 +256,38 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_is_a_result_too() {
-        let offload = offload(SOON);
+    fn a_panic_reaches_who_starts_threads_and_counts_no_more() {
+        let (told, panics) = channel();
+        let spawn: Spawn = Box::new(move |name, body| {
+            let (told, thread) = (told.clone(), name.to_owned());
+            Builder::new().name(name.into()).spawn(move || {
+                if catch_unwind(AssertUnwindSafe(body)).is_err() {
+                    told.send(thread).unwrap();
+                }
+            })
+        });
+        let offload = Offload::new(Limits { wait: SOON, each: 1, all: 1 }, spawn);
         let work = Box::new(|| panic!("as expected by this test"));
         assert_eq!(start(&offload, 1, work).recv_timeout(SOON), Ok(Err(NoResult::Failed)));
+        assert_eq!(panics.recv_timeout(SOON).as_deref(), Ok("target"));
         assert_eq!(start(&offload, 1, Box::new(|| 7)).recv_timeout(SOON), Ok(Ok(7)));
+    }
+
+    #[test]
+    fn without_a_thread_there_is_no_result() {
+        let serves = |name: &str| if name == "offload" { Ok(()) } else { Err(io::Error::other("no thread")) };
+        let spawn: Spawn = Box::new(move |name, body| {
+            serves(name).and_then(|()| Builder::new().name(name.into()).spawn(body))
+        });
+        let offload = Offload::new(Limits { wait: SOON, each: 1, all: 1 }, spawn);
+        for _ in 0..2 {
+            assert_eq!(start(&offload, 1, Box::new(|| 7)).recv_timeout(SOON), Ok(Err(NoResult::Failed)));
+        }
+        let offload = Offload::<u32>::new(
+            Limits { wait: SOON, each: 1, all: 1 },
+            Box::new(|_, _| Err(io::Error::other("no thread"))),
+        );
+        assert_eq!(start(&offload, 1, Box::new(|| 7)).recv_timeout(SOON), Ok(Err(NoResult::TooMany)));
     }
 
     #[test]

@@ -27,7 +27,9 @@ pub(crate) struct Targets {
 
 impl Targets {
     pub(crate) fn new(view: View, service: Arc<dyn Service>) -> Self {
-        Self { view, service, resolver: OnceLock::new(), elsewhere: Offload::new(LIMITS) }
+        let threads = Arc::clone(&service);
+        let elsewhere = Offload::new(LIMITS, Box::new(move |name, body| threads.thread(name, body)));
+        Self { view, service, resolver: OnceLock::new(), elsewhere }
     }
 
     /// Hands what the caller's path leads to to `done`: at once if no other file system has to be asked, else on
