@@ -15,5 +15,6 @@ mod service;
 mod state;
 mod target;
 
-pub use mount::{End, Mounted, Options, SOURCE, fusermount, has_lost_its_server, mount, mount_on, unmount};
+pub use mount::{End, Mounted, Options, fusermount, has_lost_its_server, mount, mount_on, unmount};
+pub use mounts::SOURCE;
 pub use service::{Respond, Service};

@@ -21,14 +21,11 @@ use uo2cb_core::tree::Change;
 use crate::cache::Invalidator;
 use crate::caller::{MountId, Resolver};
 use crate::front::Front;
-use crate::mounts::{Device, Id, Mount, Mounts};
+use crate::mounts::{Device, Id, Mount, Mounts, SOURCE};
 use crate::service::Service;
 use crate::state::MountState;
 
 pub use helper::fusermount;
-
-/// Name of every mount in /proc/self/mountinfo, by which a stale one is known.
-pub const SOURCE: &str = "uo2cb";
 
 /// How a view is mounted.
 #[derive(Clone, Debug, Default)]

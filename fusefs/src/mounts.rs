@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, StatxFlags, statx};
 
-use crate::mount::SOURCE;
+/// Name of every mount in /proc/self/mountinfo, by which a stale one is known.
+pub const SOURCE: &str = "uo2cb";
 
 /// `STATX_MNT_ID_UNIQUE` (Linux 6.8): an id that no later mount gets.
 const MNT_ID_UNIQUE: StatxFlags = StatxFlags::from_bits_retain(0x4000);
