@@ -5,10 +5,8 @@ use std::collections::BTreeMap;
 use rustix::event::PollFlags;
 
 use super::render;
-use super::session::{Node, Session};
+use super::session::{Node, Session, WATCHERS};
 
-/// How many may watch or hold at a time.
-pub(super) const WATCHERS: usize = 64;
 /// Places that none of those can take.
 const SHORT: usize = 8;
 

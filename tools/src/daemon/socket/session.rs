@@ -13,7 +13,6 @@ use uo2cb_core::ConsumerId;
 use uo2cb_core::heartbeat::Event;
 
 use super::outgoing::Outgoing;
-use super::places::WATCHERS;
 use super::{Wake, render};
 use crate::control::{About, LINE, PATIENCE};
 use crate::daemon::fault_point;
@@ -28,6 +27,9 @@ pub(super) struct Node {
     pub(super) about: About,
     pub(super) stop: Stopper,
 }
+
+/// How many clients may watch or hold at a time.
+pub(super) const WATCHERS: usize = 64;
 
 /// The result of a registration, which may take as long as the delivery of an event.
 const PENDING: u8 = 0;
