@@ -30,6 +30,11 @@ impl Name {
         Self(b"?"[..].into())
     }
 
+    /// Is it the same copy? Then it is the same name, without a look at it.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// The bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

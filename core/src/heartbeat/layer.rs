@@ -37,13 +37,13 @@ impl Region {
 
     /// Since when (wall clock since 1970) a node is up in it.
     pub fn up_since(&self, node: NodeNum) -> Option<Duration> {
-        self.up.members.get(&node).map(|member| member.since)
+        self.up.get(node).map(|member| member.since)
     }
 
     /// Who is up in it, by number: under which name it came, and since when (wall clock since 1970).
     pub(crate) fn members(&self) -> impl ExactSizeIterator<Item = (NodeName, Duration)> {
-        let named = |num: &NodeNum, member: &Member| NodeName { num: *num, name: member.name.clone() };
-        self.up.members.iter().map(move |(num, member)| (named(num, member), member.since))
+        let named = |num: NodeNum, member: &Member| NodeName { num, name: member.name.clone() };
+        self.up.members.iter().map(move |(num, member)| (named(*num, member), member.since))
     }
 
     fn named(&self) -> RegionName {
@@ -55,7 +55,8 @@ impl Region {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 struct Group {
     nodes: NodeSet,
-    members: BTreeMap<NodeNum, Member>,
+    /// By number, side by side in memory: status reads all of them in all regions.
+    members: Vec<(NodeNum, Member)>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -68,21 +69,36 @@ struct Member {
 }
 
 impl Group {
+    /// Where a node is, or would be.
+    fn place(&self, num: NodeNum) -> Result<usize, usize> {
+        self.members.binary_search_by_key(&num, |(num, _)| *num)
+    }
+
+    fn get(&self, num: NodeNum) -> Option<&Member> {
+        self.place(num).ok().map(|place| &self.members[place].1)
+    }
+
     /// One more region sees the node; true if that is the first one.
     fn join(&mut self, node: &NodeName, at: Duration) -> bool {
-        let new = || Member { name: node.name.clone(), since: at, regions: 0 };
-        self.members.entry(node.num).or_insert_with(new).regions += 1;
+        match self.place(node.num) {
+            Ok(place) => self.members[place].1.regions += 1,
+            Err(place) => {
+                let member = Member { name: node.name.clone(), since: at, regions: 1 };
+                self.members.insert(place, (node.num, member));
+            }
+        }
         self.nodes.insert(node.num)
     }
 
     /// One region less sees the node: its name, and whether that was the last one.
     fn leave(&mut self, num: NodeNum) -> Option<(Name, bool)> {
-        let member = self.members.get_mut(&num)?;
+        let place = self.place(num).ok()?;
+        let member = &mut self.members[place].1;
         member.regions = member.regions.saturating_sub(1);
         let (name, last) = (member.name.clone(), member.regions == 0);
         if last {
             self.nodes.remove(num);
-            self.members.remove(&num);
+            self.members.remove(place);
         }
         Some((name, last))
     }
@@ -137,7 +153,7 @@ impl Layer {
     pub(crate) fn map(&self, region: Option<ItemId>) -> Vec<Up> {
         let wanted = || self.regions().filter(|of| region.is_none_or(|region| region == of.id));
         let (mut up, mut whole) = (Vec::new(), false);
-        let entry = |region, (num, member): (&NodeNum, &Member)| {
+        let entry = |region, (num, member): &(NodeNum, Member)| {
             let node = NodeName { num: *num, name: member.name.clone() };
             Up { region, node, since: member.since }
         };
@@ -153,7 +169,7 @@ impl Layer {
             let mut nodes = NodeSet::default();
             let told = self.regions().filter(|of| of.telling == Telling::Nodes);
             told.for_each(|of| nodes.extend(&of.up.nodes));
-            let live = self.live.members.iter().filter(|(num, _)| nodes.contains(**num));
+            let live = self.live.members.iter().filter(|(num, _)| nodes.contains(*num));
             up.extend(live.map(|member| entry(None, member)));
         }
         up
@@ -161,7 +177,7 @@ impl Layer {
 
     /// Since when (wall clock since 1970) a node is up in any region.
     pub fn live_since(&self, node: NodeNum) -> Option<Duration> {
-        self.live.members.get(&node).map(|member| member.since)
+        self.live.get(node).map(|member| member.since)
     }
 
     /// A node is in the group of a region from now on. None: it was already, or there is no such region.

@@ -20,7 +20,7 @@ use super::clock::utc;
 use super::monitor::Monitor;
 
 /// Regions that are read in one hold of the monitor.
-const PART: usize = 32;
+const PART: usize = 16;
 
 /// The line for a node; `members` are what is to be said of it beside its stack.
 pub(crate) fn line(monitor: &Monitor, mut members: Map<String, Value>) -> Vec<u8> {

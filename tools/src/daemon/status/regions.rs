@@ -11,6 +11,9 @@ use uo2cb_core::{DiskPhase, Instant, Name, NodeSet, RegionStatus};
 use super::super::clock::utc;
 use super::text::{self, Times};
 
+/// Bytes of a node with a short name.
+const MEMBER: usize = 72;
+
 /// Writes one region after the other, and remembers what most of them have in common.
 #[derive(Debug, Default)]
 pub(super) struct Regions {
@@ -50,6 +53,7 @@ impl Regions {
             None => out.extend_from_slice(b"null"),
         }
         out.extend_from_slice(b",\"up\":[");
+        out.reserve(region.up.len() * MEMBER);
         for (index, (node, since)) in region.up.iter().enumerate() {
             if index > 0 {
                 out.push(b',');
@@ -65,7 +69,7 @@ impl Regions {
             self.nodes.resize_with(num + 1, || None);
         }
         let known = &mut self.nodes[num];
-        if known.as_ref().is_none_or(|(name, _)| *name != node.name) {
+        if known.as_ref().is_none_or(|(name, _)| !name.is(&node.name) && *name != node.name) {
             let mut head = b"{\"name\":".to_vec();
             text::string(&mut head, &node.name.to_string());
             let _ = write!(head, ",\"num\":{num},\"since\":");

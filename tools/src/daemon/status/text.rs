@@ -19,37 +19,36 @@ pub(super) fn number(out: &mut Vec<u8>, value: Option<impl Into<u64>>) {
     };
 }
 
-/// Times as [`utc`] writes them. Most of those of a status are within the same minute.
+/// Times as [`utc`] writes them. Most of those of a status are the same, or within the same minute.
 #[derive(Debug, Default)]
 pub(super) struct Times {
-    minute: Option<u64>,
-    text: String,
+    /// The millisecond of the text, and its minute.
+    known: Option<(u64, u64)>,
+    /// With quotes.
+    text: Vec<u8>,
 }
 
 impl Times {
     /// With quotes.
     pub(super) fn write(&mut self, out: &mut Vec<u8>, unix: Duration) {
-        let minute = unix.as_secs() / 60;
-        if self.minute != Some(minute) {
-            self.minute = Some(minute);
-            self.text = utc(Duration::from_secs(minute * 60));
+        let ms = unix.as_secs() * 1000 + u64::from(unix.subsec_millis());
+        if self.known.is_none_or(|(known, _)| known != ms) {
+            self.set(unix.as_secs() / 60, ms);
         }
-        // All but `00.000Z`.
-        let head = self.text.len().saturating_sub(7);
-        let (seconds, millis) = (unix.as_secs() % 60, unix.subsec_millis());
-        let digit = |value: u64| b'0' + (value % 10) as u8;
-        let millis = u64::from(millis);
-        out.push(b'"');
-        out.extend_from_slice(self.text.as_bytes().get(..head).unwrap_or_default());
-        out.extend_from_slice(&[
-            digit(seconds / 10),
-            digit(seconds),
-            b'.',
-            digit(millis / 100),
-            digit(millis / 10),
-            digit(millis),
-            b'Z',
-            b'"',
-        ]);
+        out.extend_from_slice(&self.text);
+    }
+
+    fn set(&mut self, minute: u64, ms: u64) {
+        if self.known.is_none_or(|(_, known)| known != minute) {
+            self.text = format!("\"{}\"", utc(Duration::from_secs(minute * 60))).into_bytes();
+        }
+        self.known = Some((ms, minute));
+        let digit = |place: u64| b'0' + (ms % 60_000 / place % 10) as u8;
+        let digits = [digit(10_000), digit(1000), b'.', digit(100), digit(10), digit(1)];
+        // Before the letter and the quote at the end.
+        let place = self.text.len().saturating_sub(2 + digits.len());
+        if let Some(old) = self.text.get_mut(place..place + digits.len()) {
+            old.copy_from_slice(&digits);
+        }
     }
 }
