@@ -1,21 +1,24 @@
-//! One region's life: idle, opening, populating, running; and a beat in steps.
+//! A region: its numbers, and how it gets from one phase to the next: opening, populating, running, stopping.
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 
-use super::PERIOD;
-use super::block::{Block, Found, SEQ_LIMIT, next_seq};
-use super::context::{Context, TIMERS, Timer};
+use super::context::{Context, Timer};
 use super::note::DiskNote;
-use super::noticed::Noticed;
 use super::request::{DiskInfo, DiskRequest};
-use super::slot::{Left, Own, Slot, Verdict};
-use crate::error::Errno;
+use super::run::{Outcome, Run};
+use super::slot;
+use super::stopping::Stopping;
+use crate::effect::Effect;
+use crate::error::{Errno, Refusal};
+use crate::fence::FenceReason;
 use crate::heartbeat::event::Cause;
-use crate::ids::{ItemId, NodeNum, NodeSet, OpId, RequestId};
+use crate::ids::{ItemId, OpId, RequestId};
 use crate::name::Name;
-use crate::time::Instant;
-use crate::timers::Timers;
+
+/// Quiet beats until a region is steady.
+const STEADY: u32 = slot::LIVE_THRESHOLD + 1;
+/// The same for the only region of global heartbeat.
+const STEADY_ALONE: u32 = slot::LIVE_THRESHOLD * 2 + 1;
 
 /// A region: what was written to its files, and how far it is.
 #[derive(Debug, Default)]
@@ -65,356 +68,237 @@ impl Region {
     }
 }
 
-/// Seconds by which seq is ahead of the clock before that is worth a line.
-const CLOCK_OFF: u64 = 10;
-
-/// Where a beat stands.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Beat {
-    Quiet,
-    Reading { op: OpId, first: u8, count: u8, began: Instant },
-    Writing { op: OpId, own_good: bool, changed: bool, since: Instant },
-}
-
-/// What an ended beat asks of its region.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Outcome {
-    /// Go on.
-    On,
-    /// It has just become steady: whoever waits may go on.
-    Steady,
-    /// It could not become steady in time.
-    Unstable,
-}
-
-/// A region that beats.
-#[derive(Debug)]
-pub(super) struct Run {
-    pub(super) info: DiskInfo,
-    /// The writer of `dev`, while it waits.
-    pub(super) waiter: Option<RequestId>,
-    /// The own node and its directory, which is pinned.
-    pub(super) own: NodeNum,
-    pub(super) local: ItemId,
-    pub(super) slots: Vec<Slot>,
-    beat: Beat,
-    /// The last seq that was written; before the first beat that in the own slot.
-    pub(super) seq: u64,
-    /// It has been said that the clock is behind that.
-    clock_reported: bool,
-    /// The next beat of a phase of its own, from its start until it is steady; none: it beats at the common tick.
-    pub(super) next: Option<Instant>,
-    /// The time of the next beat came while this one was still going on.
-    overdue: bool,
-    /// When the last beat that counts began, and whether this one does: see [`tick`](Self::tick).
-    counted: Option<Instant>,
-    counts: bool,
-    pub(super) steady_left: u32,
-    pub(super) unsteady_left: u32,
-    /// When the write of the last good beat began: others may have seen its block from then on.
-    pub(super) last_good: Option<Instant>,
-    /// When others may think us dead.
-    pub(super) deadline: Option<Instant>,
-    /// Nodes beyond the region's blocks have been reported.
-    reported: bool,
-    pub(super) noticed: Noticed,
-}
-
-impl Run {
-    pub(super) fn new(info: DiskInfo, own: NodeNum, local: ItemId, blocks: u32) -> Self {
-        let blocks = blocks as usize;
-        Self {
-            info,
-            waiter: None,
-            own,
-            local,
-            slots: alloc::vec![Slot::default(); blocks],
-            beat: Beat::Quiet,
-            seq: 0,
-            clock_reported: false,
-            next: None,
-            overdue: false,
-            counted: None,
-            counts: true,
-            steady_left: 0,
-            unsteady_left: 0,
-            last_good: None,
-            deadline: None,
-            reported: false,
-            noticed: Noticed::new(blocks),
-        }
-    }
-
-    /// Takes the baseline; beats in a phase of its own until `steady` of them were quiet. Returns the seq of the own
-    /// slot if that cannot be counted on from.
-    pub(super) fn populate(
-        &mut self,
-        bytes: &[u8],
-        block_bytes: usize,
-        waiter: RequestId,
-        steady: u32,
-        now: Instant,
-    ) -> Option<u64> {
-        let mut junk = None;
-        for (num, (slot, bytes)) in self.slots.iter_mut().zip(bytes.chunks_exact(block_bytes)).enumerate() {
-            let found = Block::decode(bytes);
-            slot.populate(&found);
-            if num == usize::from(self.own.get()) && found.good {
-                // Who knew this node before must see another seq, even if the clock was set back meanwhile.
-                match found.block.seq {
-                    seq if seq < SEQ_LIMIT => self.seq = seq,
-                    seq => junk = Some(seq),
-                }
+impl Region {
+    /// The device has been opened, or not.
+    pub(super) fn opened(&mut self, id: ItemId, result: Result<DiskInfo, Refusal>, cx: &mut Context<'_>) {
+        // A device that is in use is not to be closed, whatever is said twice.
+        let Phase::Opening { request } = self.phase else { return };
+        self.phase = Phase::Idle;
+        let Some(request) = request else {
+            if result.is_ok() {
+                cx.disk(id, DiskRequest::Close);
             }
-        }
-        self.waiter = Some(waiter);
-        self.steady_left = steady;
-        self.unsteady_left = steady * 3;
-        self.next = Some(now);
-        junk
-    }
-
-    pub(super) fn steady(&self) -> bool {
-        self.steady_left == 0
-    }
-
-    /// The request that is on its way to the disk.
-    pub(super) fn in_flight(&self) -> Option<OpId> {
-        match self.beat {
-            Beat::Quiet => None,
-            Beat::Reading { op, .. } | Beat::Writing { op, .. } => Some(op),
-        }
-    }
-
-    /// The block of this beat.
-    fn next_block(&mut self, name: &Name, cx: &mut Context<'_>) -> Block {
-        let clock = cx.now.unix.as_secs();
-        self.seq = next_seq(self.seq, cx.now.unix);
-        let behind = self.seq.saturating_sub(clock) >= CLOCK_OFF;
-        if behind && !self.clock_reported {
-            cx.note(name, &self.info.name, DiskNote::ClockBehind { seq: self.seq, clock });
-        }
-        self.clock_reported = behind;
-        let (node, generation) = (self.own.get(), self.info.generation);
-        Block { seq: self.seq, node, generation, dead_ms: cx.dead_ms() }
-    }
-
-    /// The block of a clean stop, still with the seq of the last one.
-    pub(super) fn farewell(&self, cx: &Context<'_>) -> Block {
-        Block { seq: self.seq, node: self.own.get(), generation: 0, dead_ms: cx.dead_ms() }
-    }
-
-    /// Steady: its beats join the common tick, by one shorter period. Where that would be a longer one, it beats once
-    /// more by itself before.
-    pub(super) fn join(&mut self, timers: &mut Timers<TIMERS>) {
-        let Some(next) = self.next else { return };
-        if timers.get(Timer::Tick).is_none() {
-            timers.set(Timer::Tick, Some(next));
-        }
-        if timers.expired(Timer::Tick, next) {
-            self.next = None;
-        }
-    }
-
-    /// The time of a beat has come.
-    pub(super) fn tick(&mut self, id: ItemId, name: &Name, cx: &mut Context<'_>) -> Outcome {
-        if self.next.is_some() {
-            self.next = Some(cx.now.mono.after(PERIOD));
-        }
-        if self.beat != Beat::Quiet {
-            self.overdue = true;
-            return Outcome::On;
-        }
-        self.overdue = false;
-        // After a late beat, and when joining the common tick, a period is shorter. Such a beat does not count for
-        // who is silent: the dead time would be short.
-        self.counts = self.counted.is_none_or(|last| cx.now.mono >= last.after(PERIOD));
-        let last = self.slots.len() as u64;
-        let wanted = cx.wanted();
-        let mut inside = wanted.iter().map(NodeNum::get).filter(|num| u64::from(*num) < last);
-        let Some(first) = inside.next() else {
-            cx.note(name, &self.info.name, DiskNote::NoNodes);
-            return self.end(false);
+            return;
         };
-        let highest = inside.last().unwrap_or(first);
-        if !self.reported && wanted.iter().any(|num| u64::from(num.get()) >= last) {
-            self.reported = true;
-            cx.note(name, &self.info.name, DiskNote::BeyondBlocks(self.slots.len() as u32));
-        }
-        let (op, count) = (cx.next_op(), highest - first + 1);
-        self.beat = Beat::Reading { op, first, count, began: cx.now.mono };
-        cx.disk(id, DiskRequest::Read { op, first: first.into(), count: count.into() });
-        Outcome::On
+        let info = match result {
+            Ok(info) => info,
+            Err(refusal) => return cx.effects.push(Effect::EndStore { request, result: Err(refusal) }),
+        };
+        let local = cx.nodes.cluster().and_then(|cluster| cluster.local());
+        let refusal = match local.and_then(|local| Some((local.id, local.num?))) {
+            None => Refusal::NoLocalNode,
+            Some((_, own)) if u32::from(own.get()) >= self.blocks => Refusal::BeyondBlocks,
+            Some(_) if !info.takes(self.block_bytes) => {
+                let (ours, device) = (self.block_bytes, info.sector_bytes);
+                cx.note(&cx.name_of(id), &info.name, DiskNote::BlockSize { ours, device });
+                Refusal::WrongBlockSize
+            }
+            Some((local, own)) => {
+                let op = cx.next_op();
+                cx.disk(id, DiskRequest::Read { op, first: 0, count: self.blocks });
+                let run = Box::new(Run::new(info, own, local, self.blocks));
+                self.phase = Phase::Populating { request, op, run };
+                return;
+            }
+        };
+        cx.disk(id, DiskRequest::Close);
+        cx.effects.push(Effect::EndStore { request, result: Err(refusal) });
     }
 
-    /// The slots have been read, or not.
+    /// Slots have been read, or not: the baseline, or those of a beat. `alone`: the only region.
     pub(super) fn read(
         &mut self,
         id: ItemId,
-        name: &Name,
-        block_bytes: u32,
         op: OpId,
         result: Result<&[u8], Errno>,
+        alone: bool,
         cx: &mut Context<'_>,
-    ) -> Option<Outcome> {
-        let Beat::Reading { op: wanted, first, count, began } = self.beat else { return None };
-        if op != wanted {
-            return None;
-        }
-        let length = usize::from(count) * block_bytes as usize;
-        let bytes = match result {
-            Ok(bytes) if bytes.len() >= length => &bytes[..length],
-            Ok(_) => return Some(self.failed(name, Errno::EIO, cx)),
-            Err(errno) => return Some(self.failed(name, errno, cx)),
-        };
-        // Only what has been read is a sample.
-        if self.counts {
-            self.counted = Some(began);
-        }
-        let slot = |num: u8| {
-            let from = usize::from(num.wrapping_sub(first)) * block_bytes as usize;
-            bytes.get(from..from + block_bytes as usize).unwrap_or_default()
-        };
-        let own = self.own.get();
-        let own_good = self.check_own(name, &Block::decode(slot(own)), cx);
-        let block = self.next_block(name, cx);
-        let op = cx.next_op();
-        cx.disk(id, DiskRequest::Write { op, slot: own.into(), block });
-        let written = Found { block, cksum: 0, good: true };
-        // Most say nothing: found in one sweep through memory that no cache holds after two seconds.
-        let states = self.slots.iter().enumerate().skip(first.into());
-        let read = states.zip(bytes.chunks_exact(block_bytes as usize));
-        let wanted = cx.wanted();
-        let telling = read.filter_map(|((num, state), slot)| {
-            let num = NodeNum::new(num as u64)?;
-            if num != self.own && state.idle(slot) {
-                return None;
-            }
-            if !wanted.contains(num) {
-                self.noticed.stranger(num, slot);
-                return None;
-            }
-            Some(num)
-        });
-        let telling: NodeSet = telling.collect();
-        self.noticed.looked();
-        let mut changed = false;
-        for num in telling.iter() {
-            let Some(state) = self.slots.get(usize::from(num.get())) else { continue };
-            let found = if num == self.own { written } else { Block::decode(slot(num.get())) };
-            if self.counts || state.changed_by(&found) {
-                changed |= self.judge(id, name, num, &found, cx);
-            }
-        }
-        self.beat = Beat::Writing { op, own_good, changed, since: cx.now.mono };
-        Some(Outcome::On)
-    }
-
-    /// The own block has been written, or not. In the second place: whether the beat was good.
-    pub(super) fn written(
-        &mut self,
-        name: &Name,
-        op: OpId,
-        result: Result<(), Errno>,
-        cx: &mut Context<'_>,
-    ) -> Option<(Outcome, bool)> {
-        let Beat::Writing { op: wanted, own_good, changed, since } = self.beat else { return None };
-        if op != wanted {
-            return None;
-        }
-        if let Err(errno) = result {
-            return Some((self.failed(name, errno, cx), false));
-        }
-        let deadline = since.after(cx.write_timeout());
-        // A write that took as long as that is no sign of life: others have counted this node as dead meanwhile.
-        let good = own_good && cx.now.mono < deadline;
-        let outcome = self.end(good && !changed);
-        if good {
-            // From when it was wanted, not from when it was answered: others saw it at any time in between.
-            self.last_good = Some(since);
-            // Armed by the very beat that makes it steady: no other may follow.
-            if self.steady() {
-                self.deadline = Some(deadline);
-            }
-        }
-        Some((outcome, good))
-    }
-
-    /// Whether a beat was due while the last one went on; asks once.
-    pub(super) fn take_overdue(&mut self) -> bool {
-        self.beat == Beat::Quiet && core::mem::take(&mut self.overdue)
-    }
-
-    /// Nobody is live in this region any more.
-    pub(super) fn leave_all(&mut self, id: ItemId, cause: Cause, cx: &mut Context<'_>) {
-        for (num, slot) in self.slots.iter_mut().enumerate() {
-            if let (true, Some(num)) = (slot.stop(), NodeNum::new(num as u64)) {
-                cx.left(id, num, cause);
-            }
-        }
-    }
-
-    fn failed(&mut self, name: &Name, errno: Errno, cx: &mut Context<'_>) -> Outcome {
-        self.noticed.failed(cx.now.unix, errno);
-        cx.note(name, &self.info.name, DiskNote::BeatFailed(errno));
-        self.end(false)
-    }
-
-    fn end(&mut self, quiet: bool) -> Outcome {
-        self.beat = Beat::Quiet;
-        if self.steady_left == 0 {
-            return Outcome::On;
-        }
-        if quiet {
-            self.steady_left -= 1;
-            if self.steady_left == 0 {
-                return Outcome::Steady;
-            }
-        }
-        self.unsteady_left = self.unsteady_left.saturating_sub(1);
-        if self.unsteady_left == 0 { Outcome::Unstable } else { Outcome::On }
-    }
-
-    fn check_own(&mut self, name: &Name, found: &Found, cx: &mut Context<'_>) -> bool {
-        let Some(slot) = self.slots.get(usize::from(self.own.get())) else { return false };
-        let own = slot.check_own(self.own.get(), found);
-        match own {
-            Own::First | Own::Good => {}
-            Own::OtherNode | Own::Generation | Own::Seq => {
-                let expected = slot.expected(self.own.get(), cx.dead_ms());
-                self.noticed.own_slot(cx.now.unix, own, found.block);
-                cx.note(name, &self.info.name, DiskNote::OwnSlot { own, expected, found: found.block });
-            }
-        }
-        own == Own::Good
-    }
-
-    /// True when the membership of the whole node changed.
-    fn judge(&mut self, id: ItemId, name: &Name, num: NodeNum, found: &Found, cx: &mut Context<'_>) -> bool {
-        let Some(slot) = self.slots.get_mut(usize::from(num.get())) else { return false };
-        if !found.good && slot.live() {
-            cx.note(name, &self.info.name, DiskNote::BadChecksum { node: num, found: *found });
-        }
-        match slot.judge(found, cx.common.dead_threshold) {
-            Verdict::Same => false,
-            Verdict::Joined => {
-                let (theirs, ours) = (found.block.dead_ms, cx.dead_ms());
-                let other = (theirs != 0 && theirs != ours).then_some(theirs);
-                self.noticed.joined(num, other);
-                if let Some(theirs) = other {
-                    cx.note(name, &self.info.name, DiskNote::DeadThreshold { node: num, theirs, ours });
+    ) {
+        match &mut self.phase {
+            Phase::Populating { op: wanted, .. } if *wanted == op => self.populate(id, result, alone, cx),
+            Phase::Running(run) => {
+                let name = cx.name_of(id);
+                let outcome = run.read(id, &name, self.block_bytes, op, result, cx);
+                if let Some(outcome) = outcome {
+                    self.after_beat(id, &name, outcome, false, cx);
                 }
-                cx.joined(id, num)
             }
-            Verdict::Left(left) => cx.left(
-                id,
-                num,
-                match left {
-                    Left::Silent => Cause::Silent,
-                    Left::Restarted => Cause::Restarted,
-                    Left::Clean => Cause::Stopped,
-                },
-            ),
+            Phase::Populating { .. } | Phase::Idle | Phase::Opening { .. } => {}
         }
+    }
+
+    fn populate(&mut self, id: ItemId, result: Result<&[u8], Errno>, alone: bool, cx: &mut Context<'_>) {
+        let Phase::Populating { request, mut run, .. } = core::mem::take(&mut self.phase) else { return };
+        let name = cx.name_of(id);
+        let length = self.blocks as usize * self.block_bytes as usize;
+        let local = cx.nodes.cluster().and_then(|cluster| cluster.local());
+        if local.is_none_or(|local| local.id != run.local) {
+            cx.disk(id, DiskRequest::Close);
+            cx.effects.push(Effect::EndStore { request, result: Err(Refusal::NoLocalNode) });
+            return;
+        }
+        let errno = match result {
+            Ok(bytes) if bytes.len() >= length => {
+                let steady = if alone && cx.common.global() { STEADY_ALONE } else { STEADY };
+                let size = self.block_bytes as usize;
+                if let Some(seq) = run.populate(&bytes[..length], size, request, steady, cx.now.mono) {
+                    cx.note(&name, &run.info.name, DiskNote::SeqBeyond(seq));
+                }
+                cx.effects.push(Effect::Pin(run.local));
+                let outcome = run.tick(id, &name, cx);
+                if let Some(next) = run.next {
+                    cx.common.timers.bring_forward(Timer::Phases, next);
+                }
+                self.phase = Phase::Running(run);
+                return self.after_beat(id, &name, outcome, false, cx);
+            }
+            Ok(_) => Errno::EIO,
+            Err(errno) => errno,
+        };
+        cx.note(&name, &run.info.name, DiskNote::Unreadable(errno));
+        cx.disk(id, DiskRequest::Close);
+        cx.effects.push(Effect::EndStore { request, result: Err(Refusal::Unreadable) });
+    }
+
+    /// The own block has been written, or not.
+    pub(super) fn written(&mut self, id: ItemId, op: OpId, result: Result<(), Errno>, cx: &mut Context<'_>) {
+        let Some(run) = self.run_mut() else { return };
+        let name = cx.name_of(id);
+        if let Some((outcome, good)) = run.written(&name, op, result, cx) {
+            self.after_beat(id, &name, outcome, good, cx);
+        }
+    }
+
+    /// The time of a beat has come: the common tick, or one of a phase of its own.
+    pub(super) fn tick(&mut self, id: ItemId, cx: &mut Context<'_>) {
+        let Some(run) = self.run_mut() else { return };
+        let name = cx.name_of(id);
+        let outcome = run.tick(id, &name, cx);
+        if run.steady() {
+            run.join(&mut cx.common.timers);
+        }
+        self.after_beat(id, &name, outcome, false, cx);
+    }
+
+    fn after_beat(&mut self, id: ItemId, name: &Name, outcome: Outcome, good: bool, cx: &mut Context<'_>) {
+        let (num, global) = (self.num, cx.common.global());
+        let Some(run) = self.run_mut() else { return };
+        if good && run.steady() {
+            if let Some(deadline) = run.deadline {
+                cx.common.timers.bring_forward(Timer::WriteTimeout, deadline);
+            }
+        }
+        if good && run.steady() && outcome == Outcome::On {
+            cx.common.sets.failed.remove(num);
+            if global
+                && !cx.common.sets.quorum.contains(num)
+                && cx.layer.fill_node_map(Some(id)) == cx.layer.fill_node_map(None)
+            {
+                cx.common.sets.quorum.insert(num);
+                cx.note(name, &run.info.name, DiskNote::QuorumDevice);
+                if !cx.common.pins() {
+                    cx.common.unpin_all(cx.effects);
+                }
+            }
+        }
+        match outcome {
+            Outcome::On => {}
+            Outcome::Steady => {
+                if global {
+                    cx.common.sets.live.insert(num);
+                    cx.note(name, &run.info.name, DiskNote::Started);
+                }
+                run.join(&mut cx.common.timers);
+                if let Some(request) = run.waiter.take() {
+                    cx.effects.push(Effect::EndStore { request, result: Ok(()) });
+                }
+            }
+            Outcome::Unstable => {
+                cx.note(name, &run.info.name, DiskNote::Unstable);
+                return self.give_up(id, Refusal::Unstable, cx);
+            }
+        }
+        if run.take_overdue() {
+            let outcome = run.tick(id, name, cx);
+            self.after_beat(id, name, outcome, false, cx);
+        }
+    }
+
+    /// Ends a start that cannot succeed, as if it had never been tried: no last block is written.
+    pub(super) fn give_up(&mut self, id: ItemId, refusal: Refusal, cx: &mut Context<'_>) {
+        let request = match core::mem::take(&mut self.phase) {
+            Phase::Idle => return,
+            Phase::Opening { request } => {
+                self.phase = Phase::Opening { request: None };
+                request
+            }
+            Phase::Populating { request, .. } => {
+                cx.disk(id, DiskRequest::Close);
+                Some(request)
+            }
+            Phase::Running(mut run) => {
+                run.leave_all(id, Cause::Stopped, cx);
+                cx.effects.push(Effect::Unpin(run.local));
+                cx.disk(id, DiskRequest::Close);
+                run.waiter
+            }
+        };
+        if let Some(request) = request {
+            cx.effects.push(Effect::EndStore { request, result: Err(refusal) });
+        }
+    }
+
+    /// Stops cleanly: everybody leaves, and the own slot says so. None when there is nothing to write.
+    pub(super) fn stop(
+        &mut self,
+        id: ItemId,
+        request: Option<RequestId>,
+        cx: &mut Context<'_>,
+    ) -> Option<Stopping> {
+        if self.run().is_none_or(|run| run.waiter.is_some()) {
+            self.give_up(id, Refusal::Unstable, cx);
+            return None;
+        }
+        let Phase::Running(mut run) = core::mem::take(&mut self.phase) else { return None };
+        cx.common.sets.remove(self.num);
+        run.leave_all(id, Cause::Stopped, cx);
+        cx.effects.push(Effect::Unpin(run.local));
+        let (slot, block) = (u32::from(run.own.get()), run.last_block(cx));
+        let mut stopping = Stopping {
+            region: cx.name_of(id),
+            device: run.info.name.clone(),
+            request,
+            slot,
+            block,
+            op: run.in_flight().unwrap_or_default(),
+            last: false,
+        };
+        if run.in_flight().is_none() {
+            stopping.write(id, cx);
+        }
+        if let Some(request) = request {
+            cx.effects.push(Effect::Stopping(request));
+        }
+        Some(stopping)
+    }
+
+    /// The write timeout. A reason when this is the end.
+    pub(super) fn expire(&mut self, id: ItemId, cx: &mut Context<'_>) -> Option<FenceReason> {
+        let num = self.num;
+        let run = self.run_mut()?;
+        run.deadline.take_if(|deadline| *deadline <= cx.now.mono)?;
+        let silent = run.last_good.map(|good| cx.now.mono.since(good)).unwrap_or_default();
+        let (region, device) = (cx.name_of(id), run.info.name.clone());
+        cx.note(&region, &run.info.name, DiskNote::WriteTimeout(silent));
+        if cx.common.global() {
+            let sets = &mut cx.common.sets;
+            if sets.quorum.contains(num) {
+                sets.failed.insert(num);
+            }
+            if sets.failed.len() * 2 < sets.quorum.len() {
+                return None;
+            }
+        }
+        Some(FenceReason::WriteTimeout { region, device, silent })
     }
 }

@@ -1,13 +1,13 @@
 //! What there is to know about a region and its device.
 
 use alloc::string::String;
-use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::region::{Phase, Region, Run};
+use super::noticed::{Findings, OwnSlot};
+use super::region::{Phase, Region};
+use super::run::Run;
 use super::{Block, Disk, Own, PERIOD};
-use crate::error::Errno;
-use crate::ids::{ItemId, NodeNum, NodeSet};
+use crate::ids::{ItemId, NodeNum};
 use crate::name::Name;
 use crate::time::Instant;
 
@@ -77,32 +77,6 @@ pub struct DiskStatus {
     pub dead_ms: u32,
     /// What went wrong, what others write.
     pub findings: Findings,
-}
-
-/// What beats have found that an administrator should know.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Findings {
-    /// When (wall clock since 1970) the own slot was last not as this node had written it, and how.
-    pub own_slot: Option<OwnSlot>,
-    /// When (wall clock since 1970) a beat last failed at reading or writing, and how.
-    pub failed: Option<(Duration, Errno)>,
-    /// Live nodes with another dead threshold, in milliseconds.
-    pub dead_ms: Vec<(NodeNum, u32)>,
-    /// Nodes that write in slots that are read, but are neither configured nor live.
-    pub strangers: NodeSet,
-}
-
-/// The own slot was not as it had been written.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct OwnSlot {
-    /// The last time, wall clock since 1970.
-    pub at: Duration,
-    /// In what it differed.
-    pub own: Own,
-    /// What was there.
-    pub found: Block,
-    /// How many beats of this start found something of the kind.
-    pub beats: u32,
 }
 
 impl OwnSlot {

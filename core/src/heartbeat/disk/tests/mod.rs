@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use super::*;
 use crate::error::Errno;
-use crate::ids::View;
+use crate::ids::{RequestId, View};
 use crate::message::{Action, Input};
 use crate::testing::{Bench, Registration};
 
