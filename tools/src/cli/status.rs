@@ -106,11 +106,11 @@ fn write_region(out: &mut String, region: &Value) -> std::fmt::Result {
         Some(disk) => {
             let number = |key| disk.get(key).unwrap_or(&Value::Null);
             let path = disk.get("path").and_then(Value::as_str);
-            let path = path.map_or_else(String::new, |path| format!(" ({path})"));
-            let deleted = if disk.get("deleted") == Some(&Value::Bool(true)) { ", deleted" } else { "" };
+            let path = path.map_or_else(String::new, |path| format!(" of {path}"));
+            let deleted = if disk.get("deleted") == Some(&Value::Bool(true)) { " (deleted)" } else { "" };
             writeln!(
                 out,
-                "  disk     {}{path}{deleted}, {}; {} slots of {} bytes from block {}",
+                "  disk     {}, {}; {} slots of {} bytes from block {}{path}{deleted}",
                 text(disk, "device"),
                 state(text(region, "phase"), disk),
                 number("blocks"),
@@ -219,8 +219,8 @@ mod tests {
             shown(
                 json!({"name": "R", "method": "disk", "phase": "silent", "disk": disk, "pins": 1, "up": up})
             ),
-            "region     R (disk), pinned\n  disk     disk.img (/a/disk.img), deleted, silent for 3100 ms of \
-             60000 ms write timeout; 8 slots of 512 bytes from block 1\n  warning  the own slot was emptied\n  \
+            "region     R (disk), pinned\n  disk     disk.img, silent for 3100 ms of 60000 ms write \
+             timeout; 8 slots of 512 bytes from block 1 of /a/disk.img (deleted)\n  warning  the own slot was emptied\n  \
              up       n2 (2) since T, not configured\n"
         );
         let starting = json!({"beats_left": 2, "beats_limit": 7, "start_at_least_in_ms": 2900,

@@ -104,7 +104,11 @@ fn files() {
     assert_eq!((&disk["path"], &disk["deleted"]), (&paths[0].to_str().unwrap().into(), &true.into()));
     assert_eq!(daemon.shown(1)["disk"]["path"], elsewhere.to_str().unwrap());
     let text = daemon.world.ok(&["status"]);
-    assert!(text.contains(&format!("disk.img ({}), deleted, ", paths[0].display())), "{text}");
+    assert!(
+        text.contains("  disk     disk.img, steady; ")
+            && text.contains(&format!(" of {} (deleted)\n", paths[0].display())),
+        "{text}"
+    );
     // What is removed has no place any more.
     fs::remove_dir(daemon.at("cluster/c/heartbeat/R")).unwrap();
     assert_eq!(daemon.world.status()["regions"].as_array().unwrap().len(), 1);
