@@ -197,9 +197,21 @@ fn attach(dir: BorrowedFd<'_>, options: &Options) -> io::Result<(OwnedFd, Id, Mo
     let before = Mounts::read()?;
     let (fuse, known) = match kernel::attach(dir, options)? {
         Some(attached) => attached,
-        None => (helper::attach(dir, options)?, None),
+        // It may have mounted before it failed.
+        None => (helper::attach(dir, options).inspect_err(|_| detach_new(&before))?, None),
     };
-    let after = Mounts::read()?;
+    let after = match Mounts::read() {
+        Ok(after) => after,
+        Err(error) => {
+            // Also frees a descriptor, which may be what was missing.
+            drop(fuse);
+            match known {
+                Some(id) => drop(unmount(id)),
+                None => detach_new(&before),
+            }
+            return Err(error);
+        }
+    };
     let found = match known {
         Some(id) => after.get(id).cloned().map(|mount| (id, mount)),
         None => new_on(dir, under, &before, &after),
@@ -214,12 +226,19 @@ fn attach(dir: BorrowedFd<'_>, options: &Options) -> io::Result<(OwnedFd, Id, Mo
         None => {
             // The connection ends, by which the mount is known that landed elsewhere.
             drop(fuse);
-            for mount in after.iter().filter(|mount| mount.ours && !before.iter().any(|old| old == *mount)) {
-                if let Some(id) = dead(mount) {
-                    let _ = unmount(id);
-                }
-            }
+            detach_new(&before);
             Err(io::Error::other("the directory was replaced while it was being mounted on"))
+        }
+    }
+}
+
+/// Takes away the mounts of ours that have come since, and that nobody serves.
+fn detach_new(before: &Mounts) {
+    // Without the table they stay until the next one mounts there, who takes away what is dead.
+    let Ok(after) = Mounts::read() else { return };
+    for mount in after.iter().filter(|mount| mount.ours && !before.iter().any(|old| old == *mount)) {
+        if let Some(id) = dead(mount) {
+            let _ = unmount(id);
         }
     }
 }

@@ -5,8 +5,8 @@
 //! has returned. Who takes longer than its patience is expelled: a stopped consumer delays, it never hangs.
 //!
 //! Consumers of one priority share the time that silence costs: when one of them is slow, the others are told while it
-//! is waited for, so that any number of stopped ones delay an event by one patience. Who has no patience (a callback in
-//! process) never runs beside another.
+//! is waited for, so that any number of stopped ones delay an event by little more than one patience. Who has no patience
+//! (a callback in process) never runs beside another.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -103,19 +103,11 @@ impl Delivery {
         self.callbacks.insert(place, callback);
     }
 
-    /// Removes a consumer; returns the scopes of its callbacks, whose pins can be removed.
-    pub(crate) fn unregister(&mut self, consumer: ConsumerId) -> Vec<Scope> {
-        let mut scopes = Vec::new();
-        self.callbacks.retain(|callback| {
-            let keep = callback.consumer != consumer;
-            if !keep {
-                scopes.push(callback.scope);
-            }
-            keep
-        });
+    /// Removes a consumer: it is told nothing more.
+    pub(crate) fn unregister(&mut self, consumer: ConsumerId) {
+        self.callbacks.retain(|callback| callback.consumer != consumer);
         self.left.retain(|callback| callback.consumer != consumer);
         self.ended(consumer);
-        scopes
     }
 
     /// All callbacks, in the order in which they run.
@@ -172,8 +164,7 @@ impl Delivery {
             }
             if let Some(callback) = self.left.pop_front() {
                 let Callback { consumer, priority, patience, .. } = callback;
-                let shared = self.running.first().and_then(|first| first.deadline);
-                let deadline = shared.or_else(|| patience.map(|patience| now.after(patience)));
+                let deadline = patience.map(|patience| now.after(patience));
                 if self.running.is_empty() {
                     self.slow = patience.map(|patience| now.after(patience / SLOW));
                 }

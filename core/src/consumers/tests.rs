@@ -314,7 +314,10 @@ fn silent_consumers_share_one_patience() {
     assert_eq!(bench.told_short(), [(1, Up, 1), (2, Up, 1), (3, Up, 1), (4, Up, 1)]);
     assert_eq!(bench.engine.poll_timeout(), Some(Instant::at(Duration::from_millis(1600))));
     bench.delivered(4, 0);
-    bench.wait(1499);
+    // Each has its own patience, from when it was told.
+    bench.wait(1500);
+    assert_eq!(bench.logged(&Action::Expelled { consumer: ConsumerId(1) }), 1);
+    bench.wait(99);
     assert_eq!(bench.answer(linked), None);
     bench.wait(1);
     assert_eq!(bench.done(linked), Some(Ok(())));

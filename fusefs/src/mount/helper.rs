@@ -20,6 +20,8 @@ use super::{Options, SOURCE};
 
 /// How long it may take.
 const LIMIT: Duration = Duration::from_secs(10);
+/// How long a killed one may take to be gone.
+const DIES: Duration = Duration::from_secs(1);
 
 /// Where the program is, if it is installed.
 pub fn fusermount() -> Option<PathBuf> {
@@ -96,8 +98,11 @@ fn finish(child: &mut Child, deadline: Instant) -> io::Result<()> {
         }
         if Instant::now() > deadline {
             let _ = child.kill();
-            // Also a stopped process dies of this; a zombie is not left.
-            let _ = child.wait();
+            // Also a stopped process dies of this, and no zombie is left; but not one that a disk holds.
+            let killed = Instant::now();
+            while !matches!(child.try_wait(), Ok(Some(_)) | Err(_)) && killed.elapsed() < DIES {
+                thread::sleep(Duration::from_millis(2));
+            }
             return Err(late());
         }
         thread::sleep(Duration::from_millis(2));

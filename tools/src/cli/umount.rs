@@ -56,15 +56,20 @@ fn all() -> Vec<Fail> {
         .into_iter()
         .map(|found: Found| {
             let name = found.name();
-            thread::spawn(move || {
+            let said = name.clone();
+            let end = move || {
                 let mut client = found.client();
                 // Nothing is left in the socket of one that does not answer.
                 let ended = client.node().and_then(|_| client.stop());
-                ended.map_err(|failure| Fail::new(format!("{name}: {failure}")))
-            })
+                ended.map_err(|failure| Fail::new(format!("{said}: {failure}")))
+            };
+            thread::Builder::new()
+                .spawn(end)
+                .map_err(|error| Fail::new(format!("{name}: no thread: {error}")))
         })
         .collect();
-    let mut failed: Vec<Fail> = ends.into_iter().filter_map(|end| end.join().ok()?.err()).collect();
+    let ended = |end: Result<thread::JoinHandle<Result<(), Fail>>, Fail>| end?.join().unwrap_or(Ok(()));
+    let mut failed: Vec<Fail> = ends.into_iter().filter_map(|end| ended(end).err()).collect();
     for (point, _) in Tree::all() {
         match mountpoint::recover(&point) {
             Ok(true) => {

@@ -13,14 +13,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::io::Errno;
 
 use self::places::Places;
-use self::session::{Node, Session};
+use self::session::{Backend, Session};
 use super::fault_point;
 use super::monitor::Monitor;
 use super::stopper::Stopper;
@@ -83,7 +84,7 @@ impl Server {
         let shared = Arc::new(Shared { wake, phase: Mutex::new(Phase::Open) });
         let listener = bind(path, || about.write(path))?;
         let mut server = Self { path: path.to_owned(), shared: Arc::clone(&shared), thread: None };
-        let node = Node { monitor: Arc::clone(monitor), about, stop };
+        let node = Backend { monitor: Arc::clone(monitor), about, stop };
         let standing = Standing::Entering(monitor.realtime.clone());
         server.thread = Some(threads::spawn("control", standing, move || serve(listener, &node, &shared))?);
         Ok(server)
@@ -132,7 +133,7 @@ impl Drop for Server {
 }
 
 /// Body of the thread: reads, answers and writes as far as it goes without waiting for anybody.
-fn serve(listener: UnixListener, node: &Node, shared: &Shared) {
+fn serve(listener: UnixListener, node: &Backend, shared: &Shared) {
     let mut listener = Some(listener);
     let mut places = Places::default();
     let mut end = None;
@@ -164,8 +165,15 @@ fn serve(listener: UnixListener, node: &Node, shared: &Shared) {
             let left = |moment: Instant| moment.saturating_duration_since(Instant::now());
             let limit = [end, pause].into_iter().flatten().min().map(left);
             let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
-            // An interruption is like an end of the wait.
-            let _ = poll(&mut fds, limit.as_ref());
+            match poll(&mut fds, limit.as_ref()) {
+                // An interruption is like an end of the wait.
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(errno) => {
+                    let why = io::Error::from(errno);
+                    node.monitor.notes.warn(&format!("control socket: clients cannot be waited for: {why}"));
+                    thread::sleep(PAUSE);
+                }
+            }
             let events = waiting.iter().zip(&fds[clients..]);
             events.map(|((number, ..), fd)| (*number, fd.revents())).collect::<Vec<_>>()
         };
@@ -180,7 +188,7 @@ fn serve(listener: UnixListener, node: &Node, shared: &Shared) {
 }
 
 /// Accepts all connections that wait.
-fn accept(listener: &UnixListener, places: &mut Places, node: &Node, wake: &Arc<Wake>) -> io::Result<()> {
+fn accept(listener: &UnixListener, places: &mut Places, node: &Backend, wake: &Arc<Wake>) -> io::Result<()> {
     loop {
         let stream: UnixStream = match listener.accept() {
             Ok((stream, _)) => {

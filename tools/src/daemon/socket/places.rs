@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rustix::event::PollFlags;
 
 use super::render;
-use super::session::{Node, Session, WATCHERS};
+use super::session::{Backend, Session, WATCHERS};
 
 /// Places that none of those can take.
 const SHORT: usize = 8;
@@ -20,7 +20,7 @@ pub(super) struct Places {
 impl Places {
     /// A new client. Where there is no place left, the one that neither watches nor holds and has been silent for the
     /// longest time has to go.
-    pub(super) fn take(&mut self, session: Session, node: &Node) {
+    pub(super) fn take(&mut self, session: Session, node: &Backend) {
         if self.sessions.len() >= WATCHERS + SHORT {
             let idle = self.sessions.iter().filter(|(_, session)| !session.subscribed());
             if let Some(number) =
@@ -42,7 +42,7 @@ impl Places {
     }
 
     /// Something has happened with a client.
-    pub(super) fn serve(&mut self, number: u64, event: PollFlags, node: &Node) {
+    pub(super) fn serve(&mut self, number: u64, event: PollFlags, node: &Backend) {
         let room = self.room();
         if let Some(session) = self.sessions.get_mut(&number) {
             session.serve(event, node, room);
@@ -50,7 +50,7 @@ impl Places {
     }
 
     /// Lines that had to wait.
-    pub(super) fn resume(&mut self, node: &Node) {
+    pub(super) fn resume(&mut self, node: &Backend) {
         let numbers: Vec<u64> = self.sessions.keys().copied().collect();
         for number in numbers {
             let room = self.room();
@@ -70,7 +70,7 @@ impl Places {
     }
 
     /// Forgets those with whom there is nothing left to do.
-    pub(super) fn clear_ended(&mut self, node: &Node) {
+    pub(super) fn clear_ended(&mut self, node: &Backend) {
         self.sessions.retain(|_, session| {
             let ended = session.has_ended();
             if ended {

@@ -22,7 +22,7 @@ use crate::daemon::stopper::Stopper;
 
 /// What clients ask about.
 #[derive(Debug)]
-pub(super) struct Node {
+pub(super) struct Backend {
     pub(super) monitor: Arc<Monitor>,
     pub(super) about: About,
     pub(super) stop: Stopper,
@@ -103,7 +103,7 @@ impl Session {
     }
 
     /// Something has happened. `room`: whether one more may watch or hold.
-    pub(super) fn serve(&mut self, event: PollFlags, node: &Node, room: bool) {
+    pub(super) fn serve(&mut self, event: PollFlags, node: &Backend, room: bool) {
         if event.contains(PollFlags::OUT) {
             self.out.flush();
         }
@@ -118,7 +118,7 @@ impl Session {
         }
     }
 
-    fn read(&mut self, node: &Node, room: bool) {
+    fn read(&mut self, node: &Backend, room: bool) {
         let mut buffer = [0; LINE];
         match (&self.out.stream).read(&mut buffer) {
             Ok(0) => {
@@ -146,7 +146,7 @@ impl Session {
     }
 
     /// Carries out the lines that have come, as long as it is ready for more.
-    pub(super) fn take_lines(&mut self, node: &Node, room: bool) {
+    pub(super) fn take_lines(&mut self, node: &Backend, room: bool) {
         while self.is_ready() {
             let end =
                 self.input.iter().position(|byte| *byte == b'\n').map_or(self.input.len(), |end| end + 1);
@@ -164,7 +164,7 @@ impl Session {
         }
     }
 
-    fn request(&mut self, line: &[u8], node: &Node, room: bool) -> Option<Value> {
+    fn request(&mut self, line: &[u8], node: &Backend, room: bool) -> Option<Value> {
         fault_point::reach("client");
         let Ok(line) = serde_json::from_slice::<Value>(line) else {
             return Some(render::error("not a line of JSON"));
@@ -205,7 +205,13 @@ impl Session {
         }
     }
 
-    fn subscribe(&mut self, region: Option<&str>, priority: i32, node: &Node, room: bool) -> Option<Value> {
+    fn subscribe(
+        &mut self,
+        region: Option<&str>,
+        priority: i32,
+        node: &Backend,
+        room: bool,
+    ) -> Option<Value> {
         if self.subscribed() {
             return Some(render::error("this connection watches or holds already"));
         }
@@ -238,7 +244,7 @@ impl Session {
         None
     }
 
-    fn release(&mut self, node: &Node) {
+    fn release(&mut self, node: &Backend) {
         if let Some(subscription) = self.subscription.take() {
             // A refused one is none of the monitor's.
             if !subscription.is(REFUSED) {
@@ -248,7 +254,7 @@ impl Session {
     }
 
     /// Nothing more is read from it, and its hold ends.
-    pub(super) fn finish(&mut self, node: &Node) {
+    pub(super) fn finish(&mut self, node: &Backend) {
         if self.subscription.as_ref().is_some_and(|subscription| subscription.is(PENDING)) {
             return;
         }
@@ -262,7 +268,7 @@ impl Session {
     }
 
     /// Lets go of all that it held.
-    pub(super) fn end(&mut self, node: &Node) {
+    pub(super) fn end(&mut self, node: &Backend) {
         self.release(node);
     }
 }
