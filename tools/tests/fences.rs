@@ -215,6 +215,28 @@ fn a_path_that_hangs() {
     until("unmounted", || !mountpoint::ours(&daemon.world.mount));
 }
 
+/// Its mount goes along when a directory above it is renamed; what stands at the old path is another's.
+#[test]
+fn a_mount_that_has_moved_goes_too() {
+    if !can_mount() {
+        return;
+    }
+    let world = World::new();
+    let (deep, renamed) = (world.folder.path().join("deep"), world.folder.path().join("renamed"));
+    fs::create_dir_all(deep.join("config")).unwrap();
+    let mut command = world.command();
+    command.args(["mount", "deep/config", "--foreground", "--log", "log", "--panic-at", "main"]);
+    let mut child = command.stderr(Stdio::null()).spawn().unwrap();
+    let (before, after) = (deep.join("config"), renamed.join("config"));
+    until("mounted", || mountpoint::ours(&before) && world.run(&["status"]).status.success());
+    fs::rename(&deep, &renamed).unwrap();
+    assert!(mountpoint::ours(&after));
+    kill(child.id().try_into().unwrap(), libc::SIGTERM);
+    assert_eq!(child.wait().unwrap().code(), Some(uo2cb::CRASH_STATUS));
+    // By the helper of an ordinary user, which may be slower than the daemon's end.
+    until("unmounted", || !mountpoint::ours(&after));
+}
+
 /// One line why, and the end: wherever it happens.
 #[test]
 fn whichever_thread_panics_the_node_goes() {

@@ -282,7 +282,7 @@ impl Node {
         let (id, device, point) = (mounted.id(), mounted.device(), mounted.path().to_owned());
         self.stop.mounted(id);
         self.monitor.add_view(view, mounted);
-        guard.mounted();
+        guard.mounted(id, device);
         // Who comes by the path that was named must find it there.
         if !prepared.confirms(dir, id) {
             return Err(Error::Replaced(dir.to_owned()));

@@ -174,16 +174,6 @@ pub fn ours(dir: &Path) -> bool {
     Mounts::read().is_ok_and(|mounts| mounts.top(dir).is_some_and(|mount| mount.ours))
 }
 
-/// Those of the places where a mount of ours is the topmost one, with the name of its FUSE connection.
-pub(crate) fn of_ours(places: &[PathBuf]) -> Vec<(PathBuf, String)> {
-    let mounts = Mounts::read().unwrap_or_default();
-    let found = places.iter().filter_map(|place| {
-        let mount = mounts.top(place).filter(|mount| mount.ours)?;
-        Some((place.clone(), mount.device.minor.to_string()))
-    });
-    found.collect()
-}
-
 /// Unmounts the tree at `dir` now for everybody who comes, later for those who are in it.
 pub fn detach(dir: &Path) -> io::Result<()> {
     let other = |error: Error| io::Error::other(error.to_string());

@@ -1,13 +1,15 @@
 //! A mount that a fence takes away.
 
 use std::fs::{File, OpenOptions};
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::slice;
 use std::sync::{Arc, OnceLock};
 
+use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
+use uo2cb_fusefs::mounts::{Device, Id, Mounts};
 
 use super::super::mountpoint;
 use super::{Outward, register};
@@ -24,7 +26,9 @@ pub(crate) struct Mount {
 
 #[derive(Debug)]
 struct Connection {
-    name: String,
+    /// Of the mount, which goes along when a directory above it is renamed.
+    id: Id,
+    device: Device,
     /// To be written to end it: open to whoever mounted it, where the system shows its connections.
     abort: Option<File>,
 }
@@ -39,25 +43,33 @@ impl Mount {
         mount
     }
 
-    /// It is mounted now.
-    pub(crate) fn mounted(&self) {
-        if let Some(name) = self.mounted_now() {
-            let file = format!("/sys/fs/fuse/connections/{name}/abort");
-            let abort = OpenOptions::new().write(true).open(file).ok();
-            let _ = self.connection.set(Connection { name, abort });
-        }
+    /// It is mounted now, as this.
+    pub(crate) fn mounted(&self, id: Id, device: Device) {
+        let file = format!("/sys/fs/fuse/connections/{}/abort", device.minor);
+        let abort = OpenOptions::new().write(true).open(file).ok();
+        let _ = self.connection.set(Connection { id, device, abort });
     }
 
-    /// Name of the connection behind the mount of ours that is there.
-    fn mounted_now(&self) -> Option<String> {
-        mountpoint::of_ours(slice::from_ref(&self.dir)).pop().map(|(_, connection)| connection)
+    /// Where it hangs by now, and its id. None where it is gone, or hidden by another mount.
+    fn found(&self) -> Option<(PathBuf, Option<Id>)> {
+        let mounts = Mounts::read().ok()?;
+        let known = self.connection.get();
+        let mount = match known {
+            Some(known) => mounts.get(known.id).filter(|mount| mount.device == known.device),
+            None => mounts.top(&self.dir),
+        };
+        let mount = mount.filter(|mount| mount.ours && mounts.cover(mount).is_none())?;
+        Some((mount.point.clone(), known.map(|known| known.id)))
     }
+}
 
-    /// Is it still there? Another may have come in its place.
-    fn is_there(&self) -> bool {
-        let known = self.connection.get().map(|connection| &connection.name);
-        self.mounted_now().is_some_and(|now| known.is_none_or(|known| *known == now))
+/// Takes away the mount at a path, if it is the one that is meant.
+fn detach(point: &Path, id: Option<Id>) -> Result<(), Errno> {
+    let root = openat(CWD, point, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    if id.is_some_and(|id| Id::of(&root).ok() != Some(id)) {
+        return Err(Errno::BUSY);
     }
+    unmount(format!("/proc/self/fd/{}", root.as_raw_fd()), UnmountFlags::DETACH)
 }
 
 impl Outward for Mount {
@@ -71,16 +83,15 @@ impl Outward for Mount {
 
     /// The directory is free again. A helper that is needed for it goes on by itself, also when this process ends.
     fn withdraw(&self) {
-        if !self.is_there()
-            || unmount(&self.dir, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) != Err(Errno::PERM)
-        {
+        let Some((point, id)) = self.found() else { return };
+        if detach(&point, id) != Err(Errno::PERM) {
             return;
         }
         let Some(fusermount) = &self.fusermount else { return };
         // Nobody is left to be told of a failure.
         let _ = Command::new(fusermount)
             .args(["-u", "-z", "-q", "--"])
-            .arg(&self.dir)
+            .arg(point)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
