@@ -3,7 +3,7 @@
 
 use std::ffi::OsString;
 use std::fs::OpenOptions;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -69,9 +69,23 @@ fn hidden(mounts: &Mounts, tree: &Tree) -> Option<&'static str> {
     }
 }
 
+/// What a record may be long: a few paths, each byte a number.
+const LONGEST: u64 = 256 * 1024;
+
+/// The text of a record. What is no file, such as a FIFO that nobody writes to, is not waited for.
+fn text(socket: &Path) -> io::Result<Vec<u8>> {
+    let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(record(socket))?;
+    let mut text = Vec::new();
+    if file.metadata()?.is_file() {
+        file.take(LONGEST).read_to_end(&mut text)?;
+    }
+    Ok(text)
+}
+
 /// Where a node's trees are, as its record has it.
 pub(super) fn read(socket: &Path) -> Vec<(PathBuf, Device)> {
-    let text = std::fs::read(record(socket)).unwrap_or_default();
+    let text = text(socket).unwrap_or_default();
     let record: Value = serde_json::from_slice(&text).unwrap_or_default();
     let tree = |tree: &Value| {
         let bytes = tree.get("point")?.as_array()?.iter();
@@ -137,6 +151,26 @@ mod tests {
         for wrong in ["", "[]", "{\"mounts\":[{}]}", "{\"mounts\":[{\"point\":[256],\"device\":\"0:1\"}]}"] {
             std::fs::write(record(&socket), wrong).unwrap();
             assert!(read(&socket).is_empty());
+        }
+    }
+
+    /// Under the name of a record there may be anything.
+    #[test]
+    fn what_is_no_record_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let (fifo, endless) = (folder.path().join("7.sock"), folder.path().join("8.sock"));
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            record(&fifo),
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RUSR,
+            0,
+        )
+        .unwrap();
+        std::os::unix::fs::symlink("/dev/zero", record(&endless)).unwrap();
+        let limit = std::time::Duration::from_secs(60);
+        for socket in [fifo, endless] {
+            assert_eq!(crate::mountpoint::within(limit, move || read(&socket)), Some(Vec::new()));
         }
     }
 }
