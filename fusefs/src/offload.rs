@@ -11,7 +11,8 @@ use parking_lot::{Condvar, Mutex};
 /// How much work there may be at a time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// After this its result is not waited for any more.
+    /// After this its result is not waited for any more. Half of it for each that is overdue already: callers may wait
+    /// one behind the other, as those of symlink(2) in one directory do, and all together wait no longer than twice this.
     pub(crate) wait: Duration,
     /// For one user.
     pub(crate) each: usize,
@@ -98,6 +99,11 @@ impl<T: Send + 'static> Offload<T> {
             }
             state.served = true;
         }
+        let overdue = state.running.values().filter(|running| running.finish.is_none()).count();
+        let wait = u32::try_from(overdue)
+            .ok()
+            .and_then(|halves| 1u32.checked_shl(halves))
+            .map_or(Duration::ZERO, |parts| wait / parts);
         let id = state.next;
         state.next += 1;
         state.running.insert(id, Running { uid, until: Instant::now() + wait, finish: Some(finish) });
@@ -253,6 +259,24 @@ mod tests {
         while start(&offload, 1, Box::new(|| 7)).recv_timeout(SOON) != Ok(Ok(7)) {
             assert!(Instant::now() < deadline, "what has ended at last still counts");
         }
+    }
+
+    #[test]
+    fn callers_behind_one_another_wait_no_longer_than_twice_the_limit() {
+        let wait = Duration::from_millis(400);
+        let spawn: Spawn = Box::new(|name, body| Builder::new().name(name.into()).spawn(body));
+        let offload = Offload::new(Limits { wait, each: 40, all: 40 }, spawn);
+        let mut stuck: Vec<_> = (0..40).map(|_| stuck()).collect();
+        let mut waits = Vec::new();
+        for (_, work) in &mut stuck {
+            let work = std::mem::replace(work, Box::new(|| 0));
+            let begin = Instant::now();
+            assert_eq!(start(&offload, 1, work).recv_timeout(SOON), Ok(Err(NoResult::TooLong)));
+            waits.push(begin.elapsed());
+        }
+        assert!(waits[0] >= wait && waits[1] >= wait / 2, "{waits:?}");
+        // The tenth would wait 0.8 ms: much later it comes only where the machine is busy.
+        assert!(waits[9..].iter().filter(|waited| **waited >= wait).count() < 3, "{waits:?}");
     }
 
     #[test]

@@ -67,7 +67,9 @@ impl Targets {
             Ok(Err(Unresolved { failure, component })) => (refusal(failure), component, cause(failure)),
             Err(NoResult::TooLong) => {
                 let seconds = LIMITS.wait.as_secs();
-                let cause = format!("a file system on the way has not answered within {seconds} seconds");
+                let cause = format!(
+                    "a file system on the way has not answered within {seconds} seconds, or less while others hang"
+                );
                 (Refusal::System(Errno(libc::ETIMEDOUT)), Vec::new(), Some(cause))
             }
             Err(NoResult::TooMany) => {

@@ -186,7 +186,9 @@ fn a_file_system_that_does_not_answer() {
         assert!(*took >= Duration::from_millis(4900), "{took:?}");
     }
     world.until_line(&format!("symlink cluster/c/heartbeat/r0/x: target \"{}\"", target.display()));
-    world.until_line("a file system on the way has not answered within 5 seconds (ETIMEDOUT)");
+    world.until_line(
+        "a file system on the way has not answered within 5 seconds, or less while others hang (ETIMEDOUT)",
+    );
     // They are stuck still. What needs nobody else is done all the same; what does is refused at once.
     let (said, took) = ln(Path::new("/"), &world.outside().join("log"), &link);
     assert!(said.ends_with("Resource temporarily unavailable"), "{said}");
