@@ -10,6 +10,7 @@ mod items;
 mod kind;
 mod listing;
 mod meta;
+mod op;
 mod ops;
 mod schema;
 #[cfg(test)]
@@ -24,7 +25,7 @@ use self::items::{Dir, Entry, Link};
 pub use self::kind::{Attribute, Kind, Made};
 pub use self::listing::DirEntry;
 pub use self::meta::{Attr, FileType, Meta, Object, Owner, SetAttr, SetTime};
-pub use self::ops::{Answer, Described, Forbidden, NoTarget, Op, Outcome};
+pub use self::op::{Answer, Described, Forbidden, NoTarget, Op, Outcome};
 pub use self::schema::{Context, Stored, Subsystem};
 use crate::error::Refusal;
 use crate::ids::ItemId;
