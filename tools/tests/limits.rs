@@ -4,12 +4,14 @@
 mod common;
 
 use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::Duration;
 
-use common::{World, can_mount, not_run, text, until};
+use common::{World, can_mount, not_run, text};
 use uo2cb::mountpoint;
 
 #[test]
@@ -54,6 +56,17 @@ fn kilobytes(pid: i32, kind: &str) -> u64 {
     sizes.map(|size| size.trim().parse::<u64>().unwrap()).sum()
 }
 
+/// A client that watches, and has been told so.
+fn watching(socket: &Path) -> UnixStream {
+    let mut client = UnixStream::connect(socket).unwrap();
+    client.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    client.write_all(b"{\"request\":\"watch\"}\n").unwrap();
+    let mut line = String::new();
+    BufReader::new(&client).read_line(&mut line).unwrap();
+    assert!(line.contains("watching"), "{line}");
+    client
+}
+
 #[test]
 fn little_memory_is_locked() {
     if !can_mount() {
@@ -84,10 +97,7 @@ fn little_memory_is_locked() {
     let alone = kilobytes(pid, "Locked");
     let sockets = fs::read_dir(world.run_dir()).unwrap().map(|entry| entry.unwrap().path());
     let socket = sockets.into_iter().find(|path| path.extension().is_some_and(|ext| ext == "sock")).unwrap();
-    let threads = || fs::read_dir(Path::new("/proc").join(pid.to_string()).join("task")).unwrap().count();
-    let before = threads();
-    let clients: Vec<_> = (0..60).map(|_| UnixStream::connect(&socket).unwrap()).collect();
-    until("served", || threads() >= before + 2 * clients.len());
+    let clients: Vec<_> = (0..60).map(|_| watching(&socket)).collect();
     let crowded = kilobytes(pid, "Locked");
     drop(clients);
     println!("locked: {alone} kB with one disk, {crowded} kB with 60 clients more");
