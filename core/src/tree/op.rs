@@ -205,8 +205,8 @@ pub enum Answer {
 pub enum Outcome {
     /// The answer.
     Ready(Result<Answer, Refusal>),
-    /// A store of this item goes on, until [`Tree::store_ended`].
+    /// A store of this item goes on, until [`Tree::store_ended`](super::Tree::store_ended).
     Storing(ItemId),
-    /// The removal of this item waits for stores, until [`Tree::go_on_removing`] or [`Tree::give_up_removing`].
+    /// The removal of this item waits for stores, until [`Tree::go_on_removing`](super::Tree::go_on_removing) or [`Tree::give_up_removing`](super::Tree::give_up_removing).
     Removing(ItemId),
 }
