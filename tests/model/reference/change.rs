@@ -80,8 +80,8 @@ impl Reference {
             }
             Call::Unsubscribe(consumer) => self.unsubscribe(*consumer),
             Call::Delivered { consumer, event } => {
-                if self.running() == Some((*consumer, *event)) {
-                    self.running = None;
+                if self.queue.first().is_some_and(|first| first.number == *event) {
+                    self.told(*consumer);
                 }
             }
             Call::Tick => {}

@@ -67,40 +67,63 @@ impl Reference {
         let going = self.consumers.iter().find(|other| other.id == consumer).cloned();
         going.iter().for_each(|going| self.release(going));
         self.consumers.retain(|other| other.id != consumer);
-        if self.running.is_some_and(|(running, _)| running == consumer) {
-            self.running = None;
+        self.told(consumer);
+    }
+
+    /// A consumer is not waited for any longer.
+    pub(super) fn told(&mut self, consumer: u64) {
+        self.running.retain(|running| running.0 != consumer);
+        if self.running.is_empty() {
+            self.slow = None;
         }
+    }
+
+    /// Who is told next of the first event.
+    fn next_consumer(&self) -> Option<&Consumer> {
+        let event = self.queue.first()?;
+        let wants = |consumer: &&Consumer| {
+            let Subscription { region, edge, .. } = &consumer.subscription;
+            consumer.from <= event.number
+                && edge.is_none_or(|edge| edge == event.edge)
+                && region.as_ref().is_none_or(|region| region == leaf(&event.region))
+                && !self.told.contains(&consumer.id)
+        };
+        let order = |consumer: &&Consumer| (consumer.subscription.priority, consumer.order);
+        self.consumers.iter().filter(wants).min_by_key(order)
+    }
+
+    /// Beside a slow one the next of its priority is told, if both have a patience.
+    pub(super) fn next_may_join(&self) -> bool {
+        self.next_consumer().is_some_and(|next| {
+            next.subscription.patience.is_some()
+                && self.running.iter().all(|(_, priority, deadline)| {
+                    deadline.is_some() && *priority == next.subscription.priority
+                })
+        })
     }
 
     pub(super) fn pump(&mut self, now: Duration) {
         while let Some(event) = self.queue.first().cloned() {
-            if let Some((consumer, deadline)) = self.running {
-                if deadline.is_none_or(|deadline| now < deadline) {
-                    break;
-                }
+            let late = self.running.iter().find(|(.., deadline)| deadline.is_some_and(|at| at <= now));
+            if let Some(consumer) = late.map(|late| late.0) {
                 self.unsubscribe(consumer);
                 self.out.push(Output::Expelled(consumer));
                 continue;
             }
-            let wants = |consumer: &&Consumer| {
-                let Subscription { region, edge, .. } = &consumer.subscription;
-                consumer.from <= event.number
-                    && edge.is_none_or(|edge| edge == event.edge)
-                    && region.as_ref().is_none_or(|region| region == leaf(&event.region))
-                    && !self.told.contains(&consumer.id)
-            };
-            let next = self
-                .consumers
-                .iter()
-                .filter(wants)
-                .min_by_key(|consumer| (consumer.subscription.priority, consumer.order));
-            let Some(next) = next else {
+            self.slow.take_if(|slow| *slow <= now);
+            if !self.running.is_empty() && (self.slow.is_some() || !self.next_may_join()) {
+                break;
+            }
+            let Some(next) = self.next_consumer() else {
                 self.queue.remove(0);
                 self.told.clear();
                 continue;
             };
-            let consumer = next.id;
-            self.running = Some((consumer, next.subscription.patience.map(|patience| now + patience)));
+            let (consumer, Subscription { priority, patience, .. }) = (next.id, next.subscription.clone());
+            if self.running.is_empty() {
+                self.slow = patience.map(|patience| now + patience / 16);
+            }
+            self.running.push((consumer, priority, patience.map(|patience| now + patience)));
             self.told.push(consumer);
             let Event { number, edge, num, node, region, pid, at } = event;
             let delivered = Delivered { number, edge, num, node, region: leaf(&region).to_owned(), pid, at };
@@ -119,7 +142,9 @@ impl Reference {
         }
         self.stopped = true;
         self.consumers.clear();
-        (self.users, self.running) = (0, None);
+        self.users = 0;
+        self.running.clear();
+        self.slow = None;
         self.pinned.clear();
         for (_, request, answer) in std::mem::take(&mut self.held) {
             self.reply(request, answer);

@@ -50,7 +50,7 @@ impl Reference {
     }
 
     pub(crate) fn running(&self) -> Option<(u64, u64)> {
-        Some((self.running?.0, self.queue.first()?.number))
+        Some((self.running.first()?.0, self.queue.first()?.number))
     }
 
     pub(crate) fn stopped(&self) -> bool {
@@ -58,7 +58,8 @@ impl Reference {
     }
 
     pub(crate) fn deadline(&self) -> Option<Duration> {
-        self.running?.1
+        let slow = self.slow.filter(|_| self.next_may_join());
+        self.running.iter().filter_map(|(.., deadline)| *deadline).chain(slow).min()
     }
 
     pub(super) fn children(&self, dir: &str) -> Vec<(&String, &Entry)> {

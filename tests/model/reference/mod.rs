@@ -137,7 +137,9 @@ pub(crate) struct Reference {
     next_order: u64,
     /// Consumers that have been told of the first event of the queue.
     told: Vec<u64>,
-    running: Option<(u64, Option<Duration>)>,
+    running: Vec<(u64, i32, Option<Duration>)>,
+    /// When the one that runs alone is slow.
+    slow: Option<Duration>,
     held: Vec<(u64, u64, Result<Replied, Errno>)>,
     out: Vec<Output>,
     stopped: bool,
@@ -178,7 +180,8 @@ impl Reference {
             consumers: Vec::new(),
             next_order: 0,
             told: Vec::new(),
-            running: None,
+            running: Vec::new(),
+            slow: None,
             held: Vec::new(),
             out: Vec::new(),
             stopped: false,
