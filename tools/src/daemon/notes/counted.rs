@@ -1,4 +1,4 @@
-//! Equal lines in a row: the first is written, the others are counted. Somebody who tries the same refused call again
+//! Equal lines that follow one another closely: the first is written, the others are counted. Somebody who tries the same refused call again
 //! and again must not fill the disk, nor push what others need to read out of sight.
 
 use std::hash::{BuildHasher, RandomState};
@@ -9,7 +9,7 @@ use slog::Level;
 
 use super::Job;
 
-/// How long no equal line may come until the count is written.
+/// How long no equal line may come until the count is written; one that comes later is written again.
 const PAUSE: Duration = Duration::from_secs(1);
 /// How old a count may get while equal lines go on coming.
 const LATEST: Duration = Duration::from_secs(10);
@@ -25,8 +25,9 @@ pub(super) fn key(hasher: &RandomState, level: Level, message: &str) -> u64 {
 /// What is to be written, one after the other; ends with the channel.
 pub(super) struct Counted<'a> {
     jobs: &'a Receiver<Job>,
-    /// The line that is not written again.
+    /// The line that is not written again, and when it came last.
     last: Option<(u64, Level)>,
+    came: Instant,
     more: u64,
     /// When the first of those came.
     since: Instant,
@@ -36,7 +37,8 @@ pub(super) struct Counted<'a> {
 
 impl<'a> Counted<'a> {
     pub(super) fn new(jobs: &'a Receiver<Job>) -> Self {
-        Self { jobs, last: None, more: 0, since: Instant::now(), held: None }
+        let now = Instant::now();
+        Self { jobs, last: None, came: now, more: 0, since: now, held: None }
     }
 
     fn count(&mut self) -> Option<Job> {
@@ -63,7 +65,10 @@ impl Iterator for Counted<'_> {
                 }
             };
             match &job {
-                Job::Line(line) if Some(line.key) == self.last.map(|(key, _)| key) => {
+                Job::Line(line)
+                    if Some(line.key) == self.last.map(|(key, _)| key) && self.came.elapsed() < PAUSE =>
+                {
+                    self.came = Instant::now();
                     if self.more == 0 {
                         self.since = Instant::now();
                     }
@@ -78,6 +83,7 @@ impl Iterator for Counted<'_> {
             let count = self.count();
             if let Job::Line(line) = &job {
                 self.last = Some((line.key, line.level));
+                self.came = Instant::now();
             }
             if count.is_some() {
                 self.held = Some(job);
@@ -130,9 +136,10 @@ mod tests {
         assert_eq!(counted.next().map(shown).as_deref(), Some("1"));
         assert_eq!(counted.next().map(shown).as_deref(), Some("+2"));
         assert!(start.elapsed() >= PAUSE);
+        // What is equal but comes much later is no flood.
         send.send(line(1)).unwrap();
         drop(send);
-        assert_eq!(counted.next().map(shown).as_deref(), Some("+1"));
+        assert_eq!(counted.next().map(shown).as_deref(), Some("1"));
         assert!(counted.next().is_none());
     }
 
