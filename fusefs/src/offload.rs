@@ -38,10 +38,10 @@ type Spawn = Box<dyn Fn(&str, Box<dyn FnOnce() + Send>) -> io::Result<JoinHandle
 
 /// Work of one kind. What is under way when it is dropped gets no result.
 pub(crate) struct Offload<T> {
-    desk: Arc<Desk<T>>,
+    scheduler: Arc<Scheduler<T>>,
 }
 
-struct Desk<T> {
+struct Scheduler<T> {
     limits: Limits,
     spawn: Spawn,
     state: Mutex<State<T>>,
@@ -56,7 +56,7 @@ struct State<T> {
     running: BTreeMap<u64, Running<T>>,
     ended: Vec<(u64, Option<T>)>,
     /// The thread that starts and finishes runs.
-    served: bool,
+    has_thread: bool,
     over: bool,
 }
 
@@ -74,30 +74,37 @@ impl<T: Send + 'static> Offload<T> {
             new: Vec::new(),
             running: BTreeMap::new(),
             ended: Vec::new(),
-            served: false,
+            has_thread: false,
             over: false,
         };
-        Self { desk: Arc::new(Desk { limits, spawn, state: Mutex::new(state), changed: Condvar::new() }) }
+        Self {
+            scheduler: Arc::new(Scheduler {
+                limits,
+                spawn,
+                state: Mutex::new(state),
+                changed: Condvar::new(),
+            }),
+        }
     }
 
     /// Has `work` done for a user and its result handed to `finish`, which is called exactly once: here, if the
     /// limits are reached, else on a thread that all finishing shares. `work` may change the rights of its thread.
     pub(crate) fn start(&self, uid: u32, work: Work<T>, finish: Finish<T>) {
-        let Limits { wait, each, all } = self.desk.limits;
-        let mut state = self.desk.state.lock();
+        let Limits { wait, each, all } = self.scheduler.limits;
+        let mut state = self.scheduler.state.lock();
         let his = state.running.values().filter(|running| running.uid == uid).count();
         if his >= each || state.running.len() >= all {
             drop(state);
             return finish(Err(NoResult::TooMany));
         }
-        if !state.served {
-            let desk = Arc::clone(&self.desk);
-            let served = (self.desk.spawn)("offload", Box::new(move || desk.serve()));
-            if served.is_err() {
+        if !state.has_thread {
+            let scheduler = Arc::clone(&self.scheduler);
+            let thread = (self.scheduler.spawn)("offload", Box::new(move || scheduler.run()));
+            if thread.is_err() {
                 drop(state);
                 return finish(Err(NoResult::TooMany));
             }
-            state.served = true;
+            state.has_thread = true;
         }
         let overdue = state.running.values().filter(|running| running.finish.is_none()).count();
         let wait = u32::try_from(overdue)
@@ -108,20 +115,20 @@ impl<T: Send + 'static> Offload<T> {
         state.next += 1;
         state.running.insert(id, Running { uid, until: Instant::now() + wait, finish: Some(finish) });
         state.new.push((id, work));
-        self.desk.changed.notify_one();
+        self.scheduler.changed.notify_one();
     }
 }
 
 impl<T> Drop for Offload<T> {
     fn drop(&mut self) {
-        self.desk.state.lock().over = true;
-        self.desk.changed.notify_one();
+        self.scheduler.state.lock().over = true;
+        self.scheduler.changed.notify_one();
     }
 }
 
-impl<T: Send + 'static> Desk<T> {
+impl<T: Send + 'static> Scheduler<T> {
     /// Body of the thread that starts the work and finishes it, with the rights of this process.
-    fn serve(self: Arc<Self>) {
+    fn run(self: Arc<Self>) {
         let mut state = self.state.lock();
         while !state.over {
             let (new, due) = (std::mem::take(&mut state.new), state.due());
@@ -137,41 +144,42 @@ impl<T: Send + 'static> Desk<T> {
                     finish(result);
                 }
                 for (id, work) in new {
-                    self.spawn(id, work);
+                    self.start(id, work);
                 }
             });
         }
         state.running.clear();
     }
 
-    fn spawn(self: &Arc<Self>, id: u64, work: Work<T>) {
+    fn start(self: &Arc<Self>, id: u64, work: Work<T>) {
         // Dropped without a result where no thread can be started, too.
-        let ending = Ending { desk: Arc::clone(self), id, result: None };
-        let _ = (self.spawn)("target", Box::new(move || ending.with(work())));
+        let completion = Completion { scheduler: Arc::clone(self), id, result: None };
+        let _ = (self.spawn)("target", Box::new(move || completion.with(work())));
     }
 
-    fn end(&self, id: u64, result: Option<T>) {
+    fn ended(&self, id: u64, result: Option<T>) {
         self.state.lock().ended.push((id, result));
         self.changed.notify_one();
     }
 }
 
-/// Counts a work out, also one that panics: what a panic ends is for those to say who start the threads.
-struct Ending<T: Send + 'static> {
-    desk: Arc<Desk<T>>,
+/// Hands in the result of a work when it is dropped, also where that panicked: a panic is reported by who starts the
+/// threads.
+struct Completion<T: Send + 'static> {
+    scheduler: Arc<Scheduler<T>>,
     id: u64,
     result: Option<T>,
 }
 
-impl<T: Send + 'static> Ending<T> {
+impl<T: Send + 'static> Completion<T> {
     fn with(mut self, result: T) {
         self.result = Some(result);
     }
 }
 
-impl<T: Send + 'static> Drop for Ending<T> {
+impl<T: Send + 'static> Drop for Completion<T> {
     fn drop(&mut self) {
-        self.desk.end(self.id, self.result.take());
+        self.scheduler.ended(self.id, self.result.take());
     }
 }
 
