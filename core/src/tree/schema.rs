@@ -30,15 +30,22 @@ pub enum Stored {
     Later,
 }
 
-/// What a subsystem implements for its part of the tree (`configfs_group_operations`, `configfs_item_operations`).
+/// What a subsystem implements for its part of the tree (`configfs_group_operations`, `configfs_item_operations`). One
+/// that only shows implements `show`: without the other operations callers can change nothing in it.
 ///
 /// A refusal must leave the subsystem unchanged.
+#[allow(unused_variables)]
 pub trait Subsystem {
     /// mkdir of `name` in `parent`, whose kind makes something; the new directory will be `id`.
-    fn make(&mut self, cx: &Context<'_>, parent: ItemId, name: &Name, id: ItemId) -> Result<Made, Refusal>;
+    ///
+    /// # Errors
+    /// Without this operation [`Refusal::NothingMadeHere`].
+    fn make(&mut self, cx: &Context<'_>, parent: ItemId, name: &Name, id: ItemId) -> Result<Made, Refusal> {
+        Err(Refusal::NothingMadeHere)
+    }
 
     /// `item`, made by [`make`](Self::make), is about to be removed with its default groups.
-    fn drop_item(&mut self, cx: &Context<'_>, item: ItemId);
+    fn drop_item(&mut self, cx: &Context<'_>, item: ItemId) {}
 
     /// Appends the text of an attribute to `out`.
     fn show(
@@ -50,17 +57,27 @@ pub trait Subsystem {
     ) -> Result<(), Refusal>;
 
     /// Stores a new value: at most 4095 bytes, those of one write(2).
+    ///
+    /// # Errors
+    /// Without this operation [`Refusal::ReadOnly`].
     fn store(
         &mut self,
         cx: &Context<'_>,
         item: ItemId,
         attribute: usize,
         data: &[u8],
-    ) -> Result<Stored, Refusal>;
+    ) -> Result<Stored, Refusal> {
+        Err(Refusal::ReadOnly)
+    }
 
     /// May `source`, whose kind has links, point at the directory `target`?
-    fn allow_link(&mut self, cx: &Context<'_>, source: ItemId, target: ItemId) -> Result<(), Refusal>;
+    ///
+    /// # Errors
+    /// Without this operation [`Refusal::NoLinksHere`].
+    fn allow_link(&mut self, cx: &Context<'_>, source: ItemId, target: ItemId) -> Result<(), Refusal> {
+        Err(Refusal::NoLinksHere)
+    }
 
     /// A link from `source` to `target` is about to be removed.
-    fn drop_link(&mut self, cx: &Context<'_>, source: ItemId, target: ItemId);
+    fn drop_link(&mut self, cx: &Context<'_>, source: ItemId, target: ItemId) {}
 }

@@ -9,10 +9,9 @@ use crate::error::Refusal;
 use crate::heartbeat::Disk;
 use crate::ids::ItemId;
 use crate::machines::Machines;
-use crate::name::Name;
 use crate::text::line;
 use crate::time::Now;
-use crate::tree::{Attribute, Context, Kind, Made, Op, Outcome, Owner, Stored, Subsystem, Tree, files};
+use crate::tree::{Attribute, Context, Kind, Made, Op, Outcome, Owner, Subsystem, Tree, files};
 
 const fn file(name: &'static str) -> Attribute {
     Attribute { name, mode: 0o400, waits: false }
@@ -126,12 +125,6 @@ impl Stack<'_> {
 
 /// Only shown: the stack itself makes and removes what is in it.
 impl Subsystem for Stack<'_> {
-    fn make(&mut self, _: &Context<'_>, _: ItemId, _: &Name, _: ItemId) -> Result<Made, Refusal> {
-        Err(Refusal::NothingMadeHere)
-    }
-
-    fn drop_item(&mut self, _: &Context<'_>, _: ItemId) {}
-
     fn show(
         &mut self,
         cx: &Context<'_>,
@@ -145,14 +138,4 @@ impl Subsystem for Stack<'_> {
         }
         Ok(())
     }
-
-    fn store(&mut self, _: &Context<'_>, _: ItemId, _: usize, _: &[u8]) -> Result<Stored, Refusal> {
-        Err(Refusal::ReadOnly)
-    }
-
-    fn allow_link(&mut self, _: &Context<'_>, _: ItemId, _: ItemId) -> Result<(), Refusal> {
-        Err(Refusal::NoLinksHere)
-    }
-
-    fn drop_link(&mut self, _: &Context<'_>, _: ItemId, _: ItemId) {}
 }

@@ -11,7 +11,6 @@ use crate::error::Refusal;
 use crate::ids::ItemId;
 use crate::logmask::Subject;
 use crate::machines::Machines;
-use crate::name::Name;
 use crate::text::{chomp, line};
 use crate::time::Now;
 use crate::tree::{Attribute, Context, Kind, Made, Op, Outcome, Owner, Stored, Subsystem, Tree, files};
@@ -159,12 +158,6 @@ impl Stack<'_> {
 
 /// Nothing can be made or removed in sysfs.
 impl Subsystem for Stack<'_> {
-    fn make(&mut self, _: &Context<'_>, _: ItemId, _: &Name, _: ItemId) -> Result<Made, Refusal> {
-        Err(Refusal::NothingMadeHere)
-    }
-
-    fn drop_item(&mut self, _: &Context<'_>, _: ItemId) {}
-
     fn show(
         &mut self,
         cx: &Context<'_>,
@@ -206,10 +199,4 @@ impl Subsystem for Stack<'_> {
         }
         Ok(Stored::Done)
     }
-
-    fn allow_link(&mut self, _: &Context<'_>, _: ItemId, _: ItemId) -> Result<(), Refusal> {
-        Err(Refusal::NoLinksHere)
-    }
-
-    fn drop_link(&mut self, _: &Context<'_>, _: ItemId, _: ItemId) {}
 }

@@ -219,3 +219,33 @@ fn a_directory_changes_with_its_entries() {
     let after = bench.stat("s/x/old").meta;
     assert!(after.mtime > before.mtime && after.ctime > before.ctime && after.atime == before.atime);
 }
+
+/// A subsystem that only shows: its kinds allow everything, and callers can change nothing.
+struct Shown;
+
+impl Subsystem for Shown {
+    fn show(&mut self, _: &Context<'_>, _: ItemId, _: usize, out: &mut Vec<u8>) -> Result<(), Refusal> {
+        out.push(b'1');
+        Ok(())
+    }
+}
+
+#[test]
+fn without_operations_all_changes_are_refused() {
+    static KIND: Kind =
+        Kind { name: "any", makes: true, links: true, attributes: &[Attribute::read_write("a")] };
+    let now = Now::default();
+    let mut tree = Tree::new(Owner::default(), 4096, now);
+    let dir = tree.add(ItemId::ROOT, "d", &Made::plain(&KIND), now).unwrap();
+    let call = Call { now, caller: Caller::default(), request: RequestId(1) };
+    let name = &b"x"[..];
+    for (op, result) in [
+        (Op::Mkdir { dir, name }, Err(Refusal::NothingMadeHere)),
+        (Op::Symlink { dir, name, target: Ok(Object::Dir(dir)) }, Err(Refusal::NoLinksHere)),
+        (Op::Store { item: dir, attribute: 0, data: b"2" }, Err(Refusal::ReadOnly)),
+        (Op::Show { item: dir, attribute: 0 }, Ok(Answer::Text(b"1".to_vec()))),
+    ] {
+        assert_eq!(tree.apply(&mut Shown, call, &op), Outcome::Ready(result), "{op:?}");
+    }
+    assert!(tree.items().child(dir, name).is_none());
+}
