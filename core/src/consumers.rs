@@ -112,6 +112,11 @@ impl Consumers {
         !self.pins.is_empty()
     }
 
+    /// How many consumers hold a region, all together.
+    pub(crate) fn holding(&self) -> usize {
+        self.pins.len()
+    }
+
     /// How many consumers pin an item: a region that they hold, or the local node.
     pub(crate) fn holders(&self, item: ItemId) -> usize {
         self.pins.values().filter(|(region, local)| [region, local].contains(&&item)).count()

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use crate::consumers::Consumers;
 use crate::error::{Errno, Refusal};
 use crate::heartbeat::Disk;
+use crate::heartbeat::disk::DiskPhase;
 use crate::ids::{ItemId, NodeNum};
 use crate::machines::Machines;
 use crate::name::Name;
@@ -24,8 +25,8 @@ pub(crate) struct Refused<'a> {
     pub(crate) value: &'a [u8],
     /// What a link was to point at.
     pub(crate) target: Option<ItemId>,
-    /// What the driver knows, and of which refusal.
-    pub(crate) told: Option<(Refusal, &'a str)>,
+    /// A refusal that comes from the driver, and what that knows of it.
+    pub(crate) told: Option<(Refusal, Option<&'a str>)>,
 }
 
 impl<'a> Refused<'a> {
@@ -34,7 +35,7 @@ impl<'a> Refused<'a> {
         let mut told = None;
         let (item, value, target) = match *op {
             Op::Store { item, data, .. } => (item, data, None),
-            Op::Mkdir { dir, name } => (dir, name, None),
+            Op::Mkdir { dir, name } | Op::Forbidden { dir, name, .. } => (dir, name, None),
             Op::Rmdir { dir, name } => match items.child(dir, name)? {
                 Object::Dir(item) => (item, name, None),
                 Object::Attribute(..) | Object::Link(_) => return None,
@@ -43,12 +44,11 @@ impl<'a> Refused<'a> {
                 Ok(Object::Dir(target)) => (dir, name, Some(target)),
                 Ok(Object::Attribute(..) | Object::Link(_)) => (dir, name, None),
                 Err(NoTarget { refusal, detail }) => {
-                    told = detail.map(|detail| (refusal, detail));
+                    told = Some((refusal, detail));
                     (dir, name, None)
                 }
             },
-            Op::Forbidden { .. }
-            | Op::Lookup { .. }
+            Op::Lookup { .. }
             | Op::Stat(_)
             | Op::List(_)
             | Op::Open { .. }
@@ -72,7 +72,7 @@ pub(crate) fn detail(
     let Refused { item, value, target, told } = refused;
     // The tree's own rules come before what became of the target.
     if let Some((_, detail)) = told.filter(|(of, _)| *of == refusal) {
-        return Some(detail.into());
+        return detail.map(Into::into);
     }
     let cluster = machines.nodes.cluster();
     let node = machines.nodes.node(item);
@@ -94,9 +94,9 @@ pub(crate) fn detail(
         Refusal::LinkedTo => Some(path(items, items.links_to(item)?)),
         Refusal::NotEmpty => {
             let (first, count) = items.own_entries(item)?;
-            let first = items.name(first)?;
+            let first = below(items, item, first);
             Some(match count {
-                1 => first.to_string(),
+                1 => first,
                 count => format!("{first} and {} more", count - 1),
             })
         }
@@ -121,8 +121,35 @@ pub(crate) fn detail(
         Refusal::UnknownMode => {
             Some(format!("there are {}", machines.heartbeat.available().collect::<Vec<_>>().join(", ")))
         }
-        Refusal::RegionStarted => Some(format!("on {}", machines.heartbeat.get::<Disk>()?.device(item)?)),
-        Refusal::BeyondBlocks => Some(cluster?.local()?.num?.to_string()),
+        Refusal::RegionStarted => {
+            let disk = machines.heartbeat.get::<Disk>()?;
+            match (disk.phase(item)?, disk.device(item)) {
+                (DiskPhase::Stopping, _) => Some("it still writes its last block".into()),
+                (_, Some(device)) => Some(format!("on {device}")),
+                (_, None) => Some("its device is being opened".into()),
+            }
+        }
+        Refusal::RegionIncomplete => {
+            let (block_bytes, start_block, blocks) = machines.heartbeat.get::<Disk>()?.numbers(item)?;
+            let wanted = [
+                ("block_bytes", block_bytes == 0),
+                ("start_block", start_block == 0),
+                ("blocks", blocks == 0),
+            ];
+            Some(format!("{} still 0", names(wanted)))
+        }
+        Refusal::BeyondBlocks => {
+            let (_, _, blocks) = machines.heartbeat.get::<Disk>()?.numbers(item)?;
+            Some(format!("it is {}, and the slots 0 to {}", cluster?.local()?.num?, blocks.checked_sub(1)?))
+        }
+        Refusal::WrongBlockSize(device) => {
+            let (block_bytes, ..) = machines.heartbeat.get::<Disk>()?.numbers(item)?;
+            Some(format!("{device} instead of {block_bytes}"))
+        }
+        Refusal::TargetMissing => {
+            target.filter(|target| items.dropping(*target)).map(|_| "it is being removed".into())
+        }
+        Refusal::StackInUse => Some(hold(consumers.holding())),
         Refusal::LinkNotToNode => Some(format!("a {}", items.kind(target?)?.name)),
         Refusal::NodeLinked => {
             let twin = items.children(item).find(|link| items.target(*link) == target)?;
@@ -132,9 +159,14 @@ pub(crate) fn detail(
             let Node { address, port, .. } = node?;
             Some(not_bound(errno, &address.as_ref()?.to_string(), (*port)?))
         }
-        Refusal::System(_) => Some("the device cannot be opened".into()),
+        // Only its `dev` asks something of the system.
+        Refusal::System(_) if machines.heartbeat.layer.by_id(item).is_some() => {
+            Some("opening the device failed".into())
+        }
+        Refusal::System(_) => None,
         Refusal::NoSuchEntry
         | Refusal::Gone
+        | Refusal::BeingRemoved
         | Refusal::BadName
         | Refusal::NotADirectory
         | Refusal::IsADirectory
@@ -146,17 +178,19 @@ pub(crate) fn detail(
         | Refusal::AttributeStays
         | Refusal::DefaultGroup
         | Refusal::Interrupted
-        | Refusal::TargetMissing
         | Refusal::TargetNotADirectory
         | Refusal::TargetOutside
         | Refusal::TargetIsRoot
         | Refusal::TargetLoop
         | Refusal::TargetTooLong
         | Refusal::TargetDenied
+        | Refusal::CallerHidden
         | Refusal::ReadOnly
         | Refusal::WriteOnly
         | Refusal::SizeTooBig
         | Refusal::NotANumber
+        | Refusal::NotDecimal
+        | Refusal::NotStrictNumber
         | Refusal::NoMethod
         | Refusal::TimeoutZero
         | Refusal::TimeoutRange
@@ -174,17 +208,15 @@ pub(crate) fn detail(
         | Refusal::BlocksRange
         | Refusal::NoLocalNode
         | Refusal::BadDescriptor
-        | Refusal::RegionIncomplete
         | Refusal::NotABlockDevice
-        | Refusal::WrongBlockSize
         | Refusal::Unreadable
         | Refusal::Unstable
         | Refusal::StartInterrupted
+        | Refusal::StartStopped
         | Refusal::NoSuchRegion
         | Refusal::NodeUnnumbered
         | Refusal::BadMask
         | Refusal::BadStackLabel
-        | Refusal::StackInUse
         | Refusal::ShuttingDown
         | Refusal::Subsystem(..) => None,
     }
@@ -209,14 +241,35 @@ fn dependents(item: ItemId, machines: &Machines, consumers: &Consumers) -> Optio
             });
         }
     }
-    let holders = consumers.holders(item);
-    match holders {
+    match consumers.holders(item) {
         0 if who.is_empty() => who.push("global heartbeat is in use".into()),
         0 => {}
-        1 => who.push("1 consumer holds".into()),
-        many => who.push(format!("{many} consumers hold")),
+        holders => who.push(hold(holders)),
     }
     Some(who.join(", "))
+}
+
+fn hold(consumers: usize) -> String {
+    match consumers {
+        1 => "1 consumer holds".into(),
+        many => format!("{many} consumers hold"),
+    }
+}
+
+/// The path of an entry below a directory.
+fn below(items: &Items, dir: ItemId, entry: ItemId) -> String {
+    let (above, path) = (items.path(dir), items.path(entry));
+    let rest = path.strip_prefix(&above[..]).unwrap_or(&path);
+    crate::name::printable(rest.strip_prefix(b"/").unwrap_or(rest))
+}
+
+/// Those of which it is true.
+fn names<const N: usize>(wanted: [(&str, bool); N]) -> String {
+    let names: Vec<_> = wanted.into_iter().filter_map(|(name, named)| named.then_some(name)).collect();
+    match &names[..] {
+        [first, middle, last] => format!("{first}, {middle} and {last}"),
+        few => few.join(" and "),
+    }
 }
 
 fn missing(node: &Node, refusal: Refusal) -> String {
@@ -225,8 +278,7 @@ fn missing(node: &Node, refusal: Refusal) -> String {
         ("ipv4_port", node.port.is_none()),
         ("num", node.num.is_none() && refusal == Refusal::LocalNeedsAll),
     ];
-    let names: Vec<_> = wanted.into_iter().filter_map(|(name, missing)| missing.then_some(name)).collect();
-    format!("{} missing", names.join(" and "))
+    format!("{} missing", names(wanted))
 }
 
 fn local_or_starting(cluster: &Cluster) -> Option<&Name> {

@@ -12,6 +12,8 @@ pub enum Refusal {
     NoSuchEntry,
     /// The item has been removed; a descriptor or a cached id refers to it.
     Gone,
+    /// The removal of the item waits for a store in progress: it can be used no more.
+    BeingRemoved,
     /// The name is taken (also by an attribute, a default group, `.` or `..`).
     NameExists,
     /// A name of more than 255 bytes.
@@ -62,8 +64,10 @@ pub enum Refusal {
     TargetLoop,
     /// The target has a component of more than 255 bytes, or more than 4095 in all.
     TargetTooLong,
-    /// The caller may not search a directory on the way to the target, or its directories cannot be read.
+    /// The caller may not search a directory on the way to the target.
     TargetDenied,
+    /// From where the caller looks for the target cannot be seen.
+    CallerHidden,
     // Attributes
     /// The attribute has no store, or no write bit in its mode; that holds for root too (`__configfs_open_file`).
     ReadOnly,
@@ -71,8 +75,12 @@ pub enum Refusal {
     WriteOnly,
     /// truncate beyond the largest file size.
     SizeTooBig,
-    /// Not in the number syntax of the attribute.
+    /// Not in the number syntax of most attributes (`simple_strtoul` with base 0).
     NotANumber,
+    /// Not in the number syntax of `dead_threshold` (`simple_strtoul` with base 10).
+    NotDecimal,
+    /// Not in the number syntax of `start_block` (`kstrtoull` with base 0).
+    NotStrictNumber,
     // Clusters and nodes
     /// mkdir of a second cluster (`o2nm_cluster_group_make_group`).
     SecondCluster,
@@ -145,14 +153,16 @@ pub enum Refusal {
     NotABlockDevice,
     /// The local node's number is beyond the slots of the region.
     BeyondBlocks,
-    /// The device's sectors are of another size than the region's slots.
-    WrongBlockSize,
+    /// The device's sectors are of another size than the region's slots: of this one.
+    WrongBlockSize(u32),
     /// The device ends before the last slot, or cannot be read.
     Unreadable,
     /// The region could not become steady.
     Unstable,
     /// The writer of `dev` was interrupted while it waited.
     StartInterrupted,
+    /// There is no local node any more, or the stack is stopping, and the writer of `dev` still waited.
+    StartStopped,
     /// A hold of a region that does not exist.
     NoSuchRegion,
     /// A link to something else in a region of the user method.
@@ -183,6 +193,7 @@ impl Refusal {
         match self {
             Self::NoSuchEntry
             | Self::Gone
+            | Self::BeingRemoved
             | Self::TargetMissing
             | Self::TargetIsRoot
             | Self::NoSuchRegion => Errno::ENOENT,
@@ -193,6 +204,8 @@ impl Refusal {
             Self::BadName
             | Self::NotALink
             | Self::NotANumber
+            | Self::NotDecimal
+            | Self::NotStrictNumber
             | Self::TimeoutZero
             | Self::PortZero
             | Self::NumberNeedsAddress
@@ -212,7 +225,7 @@ impl Refusal {
             | Self::NodeUnnumbered
             | Self::BadMask
             | Self::BeyondBlocks
-            | Self::WrongBlockSize
+            | Self::WrongBlockSize(_)
             | Self::BadStackLabel => Errno::EINVAL,
             Self::NotADirectory | Self::TargetNotADirectory => Errno::ENOTDIR,
             Self::IsADirectory => Errno::EISDIR,
@@ -225,7 +238,9 @@ impl Refusal {
             | Self::NoLinksHere
             | Self::TargetOutside
             | Self::LinkNotToNode => Errno::EPERM,
-            Self::NoNewFiles | Self::TargetDenied | Self::ReadOnly | Self::WriteOnly => Errno::EACCES,
+            Self::NoNewFiles | Self::TargetDenied | Self::CallerHidden | Self::ReadOnly | Self::WriteOnly => {
+                Errno::EACCES
+            }
             Self::Depended
             | Self::LinkedTo
             | Self::NumberSet
@@ -246,7 +261,11 @@ impl Refusal {
             | Self::BlocksRange => Errno::ERANGE,
             Self::SecondCluster => Errno::ENOSPC,
             Self::NoMethod => Errno::ENOMEM,
-            Self::ShuttingDown | Self::Unreadable | Self::Unstable | Self::StartInterrupted => Errno::EIO,
+            Self::ShuttingDown
+            | Self::Unreadable
+            | Self::Unstable
+            | Self::StartInterrupted
+            | Self::StartStopped => Errno::EIO,
             Self::System(errno) | Self::Subsystem(errno, _) => errno,
         }
     }
@@ -256,6 +275,7 @@ impl Refusal {
         match self {
             Self::NoSuchEntry => "no such entry",
             Self::Gone => "the item has been removed",
+            Self::BeingRemoved => "the item is being removed, which waits for a store in it",
             Self::NameExists => "the name is taken",
             Self::NameTooLong => "a name has at most 255 bytes",
             Self::BadName => "a name has no slash and no NUL",
@@ -281,10 +301,13 @@ impl Refusal {
             Self::TargetLoop => "more than 40 symbolic links on the way to the target",
             Self::TargetTooLong => "the target has more than 4095 bytes, or a name in it more than 255",
             Self::TargetDenied => "the caller may not search a directory on the way to the target",
+            Self::CallerHidden => "the caller's directories cannot be seen",
             Self::ReadOnly => "the attribute cannot be written",
             Self::WriteOnly => "the attribute cannot be read",
             Self::SizeTooBig => "a file has at most 2147483647 bytes",
             Self::NotANumber => "not a number (decimal, octal after 0, hexadecimal after 0x)",
+            Self::NotDecimal => "not a decimal number",
+            Self::NotStrictNumber => "not a number below 2^64 (decimal, octal after 0, hexadecimal after 0x)",
             Self::TimeoutZero | Self::TimeoutRange => "a timeout is 1 to 4294967294 milliseconds",
             Self::NumberRange => "num is 0 to 254",
             Self::SecondCluster => "there can be only one cluster",
@@ -320,10 +343,11 @@ impl Refusal {
             }
             Self::NotABlockDevice => "the descriptor is not a block device",
             Self::BeyondBlocks => "the local node's number is beyond the slots of the region",
-            Self::WrongBlockSize => "the device's sectors are of another size than block_bytes",
+            Self::WrongBlockSize(_) => "the device's sectors are of another size than block_bytes",
             Self::Unreadable => "the slots cannot be read",
             Self::Unstable => "the region could not become steady",
             Self::StartInterrupted => "interrupted before the region was steady",
+            Self::StartStopped => "stopped before the region was steady",
             Self::NoSuchRegion => "there is no such region",
             Self::LinkNotToNode => "the target is not a node of this cluster",
             Self::NodeUnnumbered => "the node has no number yet",

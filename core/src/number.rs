@@ -6,12 +6,12 @@ use crate::error::Refusal;
 /// newline (whatever follows that is ignored). No sign, no space. No digits at all are 0. Overflow wraps.
 pub(crate) fn unsigned(text: &[u8]) -> Result<u64, Refusal> {
     let (base, digits) = base_of(text);
-    wrapping(digits, base)
+    wrapping(digits, base).ok_or(Refusal::NotANumber)
 }
 
 /// The same with base 10 only (`dead_threshold`).
 pub(crate) fn decimal(text: &[u8]) -> Result<u64, Refusal> {
-    wrapping(text, 10)
+    wrapping(text, 10).ok_or(Refusal::NotDecimal)
 }
 
 /// Strict syntax (`kstrtoull` with base 0; `start_block`): a `+` may stand before it, at least one digit,
@@ -22,12 +22,12 @@ pub(crate) fn strict(text: &[u8]) -> Result<u64, Refusal> {
     let text = text.strip_prefix(b"+").unwrap_or(text);
     let (base, digits) = base_of(text);
     if digits.is_empty() {
-        return Err(Refusal::NotANumber);
+        return Err(Refusal::NotStrictNumber);
     }
     digits
         .iter()
         .try_fold(0u64, |value, byte| value.checked_mul(base)?.checked_add(digit(*byte, base)?))
-        .ok_or(Refusal::NotANumber)
+        .ok_or(Refusal::NotStrictNumber)
 }
 
 fn base_of(text: &[u8]) -> (u64, &[u8]) {
@@ -39,16 +39,16 @@ fn base_of(text: &[u8]) -> (u64, &[u8]) {
     }
 }
 
-fn wrapping(text: &[u8], base: u64) -> Result<u64, Refusal> {
+fn wrapping(text: &[u8], base: u64) -> Option<u64> {
     let mut value = 0u64;
     for byte in text {
         match digit(*byte, base) {
             Some(digit) => value = value.wrapping_mul(base).wrapping_add(digit),
             None if matches!(byte, 0 | b'\n') => break,
-            None => return Err(Refusal::NotANumber),
+            None => return None,
         }
     }
-    Ok(value)
+    Some(value)
 }
 
 fn digit(byte: u8, base: u64) -> Option<u64> {
@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn decimal_knows_no_prefix() {
         assert_eq!(decimal(b"010"), Ok(10));
-        assert_eq!(decimal(b"0x10"), Err(Refusal::NotANumber));
+        assert_eq!(decimal(b"0x10"), Err(Refusal::NotDecimal));
         assert_eq!(decimal(b"\n"), Ok(0));
     }
 
@@ -97,7 +97,7 @@ mod tests {
         assert_eq!(strict(b"9\0z"), Ok(9));
         assert_eq!(strict(b"18446744073709551615"), Ok(u64::MAX));
         for text in [&b"7\n\n"[..], b"", b"\n", b"+", b"-1", b"18446744073709551616", b"7 ", b"++7"] {
-            assert_eq!(strict(text), Err(Refusal::NotANumber), "{text:?}");
+            assert_eq!(strict(text), Err(Refusal::NotStrictNumber), "{text:?}");
         }
     }
 }

@@ -3,9 +3,12 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use crate::heartbeat::disk::{DiskInfo, DiskResult};
+use crate::ids::RequestId;
+use crate::message::Input;
 use crate::testing::{Bench, Registration};
-use crate::tree::{Object, Op, SetAttr};
-use crate::{Errno, Note, View};
+use crate::tree::{Forbidden, NoTarget, Object, Op, SetAttr};
+use crate::{Errno, Note, Refusal, View};
 
 /// The lines that were refused or ignored, without their caller; forgets what was logged.
 fn lines(bench: &mut Bench) -> Vec<String> {
@@ -49,6 +52,12 @@ fn ranges_and_syntax_are_given() {
         ("heartbeat/R/block_bytes", "256", "block_bytes is 512 to 4096 (ERANGE)"),
         ("heartbeat/R/block_bytes", "768", "block_bytes is a power of two: 512, 1024, 2048 or 4096 (EINVAL)"),
         ("heartbeat/R/blocks", "256", "blocks is 1 to 255 (ERANGE)"),
+        ("heartbeat/dead_threshold", "0x10", "not a decimal number (EINVAL)"),
+        (
+            "heartbeat/R/start_block",
+            "18446744073709551616",
+            "not a number below 2^64 (decimal, octal after 0, hexadecimal after 0x) (EINVAL)",
+        ),
     ] {
         bench.write(&alloc::format!("cluster/c/{file}"), value).unwrap_err();
         said(&mut bench, &alloc::format!("store cluster/c/{file} \"{value}\": {rule}"));
@@ -107,7 +116,7 @@ fn who_has_what_was_asked_for_is_named() {
 fn what_is_in_the_way_of_a_removal_is_named() {
     let mut bench = Bench::user();
     bench.rmdir("cluster/c").unwrap_err();
-    said(&mut bench, "rmdir cluster/c: the directory holds items or links: n3 and 4 more (ENOTEMPTY)");
+    said(&mut bench, "rmdir cluster/c: the directory holds items or links: node/n3 and 4 more (ENOTEMPTY)");
     bench.link("cluster/c/node/n2", "cluster/c/heartbeat/R/a").unwrap();
     bench.rmdir("cluster/c/heartbeat/R").unwrap_err();
     said(&mut bench, "rmdir cluster/c/heartbeat/R: the directory holds items or links: a (ENOTEMPTY)");
@@ -228,4 +237,157 @@ fn ignored_writes_leave_a_line() {
     }
     assert_eq!(bench.read("cluster/c/heartbeat/dead_threshold"), "7\n");
     assert_eq!(bench.read("cluster/c/heartbeat/mode"), "global\n");
+}
+
+const R: &str = "cluster/c/heartbeat/R";
+
+/// Method `disk`, node n5 is local, region R has these numbers (none: not written).
+fn disk(numbers: [Option<&str>; 3]) -> Bench {
+    let mut bench = Bench::new();
+    bench.mkdir("cluster/c").unwrap();
+    bench.node(5);
+    bench.local("n5");
+    bench.mkdir(R).unwrap();
+    for (file, number) in ["block_bytes", "start_block", "blocks"].into_iter().zip(numbers) {
+        if let Some(number) = number {
+            bench.write(&alloc::format!("{R}/{file}"), number).unwrap();
+        }
+    }
+    bench.log.clear();
+    bench
+}
+
+/// A write to `dev`, and what its device turned out to be.
+fn opened(bench: &mut Bench, result: Result<DiskInfo, Refusal>) -> RequestId {
+    let request = bench.ask_write(&alloc::format!("{R}/dev"), "3");
+    let disk = bench.dir(R);
+    bench.input(Input::Disk(disk, DiskResult::Opened(result)));
+    request
+}
+
+fn info(sector_bytes: u32) -> DiskInfo {
+    DiskInfo { name: "vda".to_string(), sector_bytes, regular_file: false, generation: 1, pid: 77 }
+}
+
+#[test]
+fn numbers_that_a_region_lacks_are_named() {
+    let rule = "block_bytes, start_block and blocks must be set, and not to 0, before dev";
+    for (numbers, missing) in [
+        ([None, None, None], "block_bytes, start_block and blocks"),
+        ([Some("512"), None, None], "start_block and blocks"),
+        ([None, Some("1"), None], "block_bytes and blocks"),
+        ([None, None, Some("8")], "block_bytes and start_block"),
+        ([Some("512"), Some("1"), None], "blocks"),
+        ([Some("512"), None, Some("8")], "start_block"),
+        ([Some("512"), Some("0"), Some("8")], "start_block"),
+        ([None, Some("1"), Some("8")], "block_bytes"),
+    ] {
+        let mut bench = disk(numbers);
+        bench.write(&alloc::format!("{R}/dev"), "3").unwrap_err();
+        said(&mut bench, &alloc::format!("store {R}/dev \"3\": {rule}: {missing} still 0 (EINVAL)"));
+    }
+}
+
+#[test]
+fn devices_that_do_not_fit_say_why() {
+    let complete = [Some("512"), Some("1"), Some("8")];
+    for (numbers, result, rest) in [
+        (complete, Err(Refusal::System(Errno::EACCES)), "opening the device failed (EACCES)"),
+        (
+            complete,
+            Err(Refusal::BadDescriptor),
+            &*alloc::format!("{} (EINVAL)", Refusal::BadDescriptor.rule()),
+        ),
+        (
+            complete,
+            Ok(info(4096)),
+            "the device's sectors are of another size than block_bytes: 4096 instead of 512 (EINVAL)",
+        ),
+        (
+            [Some("512"), Some("1"), Some("5")],
+            Ok(info(512)),
+            "the local node's number is beyond the slots of the region: it is 5, and the slots 0 to 4 (EINVAL)",
+        ),
+    ] {
+        let mut bench = disk(numbers);
+        opened(&mut bench, result);
+        said(&mut bench, &alloc::format!("store {R}/dev \"3\": {rest}"));
+    }
+}
+
+#[test]
+fn a_region_that_has_a_device_says_how_far_it_is() {
+    let mut bench = disk([Some("512"), Some("1"), Some("8")]);
+    let again = |bench: &mut Bench, how: &str| {
+        bench.write(&alloc::format!("{R}/dev"), "4").unwrap_err();
+        let rule = "the region has been started already";
+        said(bench, &alloc::format!("store {R}/dev \"4\": {rule}: {how} (EINVAL)"));
+    };
+    let dev = bench.ask_write(&alloc::format!("{R}/dev"), "3");
+    again(&mut bench, "its device is being opened");
+    let region = bench.dir(R);
+    bench.input(Input::Disk(region, DiskResult::Opened(Ok(info(512)))));
+    again(&mut bench, "on vda");
+    // Not the region's fault: there is no local node any more.
+    bench.write("cluster/c/node/n5/local", "0").unwrap();
+    let answer = bench.done(dev).unwrap().unwrap_err();
+    assert_eq!(answer.errno(), Errno::EIO);
+    said(&mut bench, &alloc::format!("store {R}/dev \"3\": stopped before the region was steady (EIO)"));
+}
+
+#[test]
+fn what_the_system_refuses_is_said_of_what_was_asked_of_it() {
+    let mut bench = Bench::user();
+    let dir = bench.dir("cluster/c/heartbeat/R");
+    for (detail, words) in [
+        (Some("target \"/x\": too slow"), "target \"/x\": too slow (EIO)"),
+        (None, "the system refused (EIO)"),
+    ] {
+        let target = Err(NoTarget { refusal: Refusal::System(Errno::EIO), detail });
+        bench.tree(View::Config, Op::Symlink { dir, name: b"x", target }).unwrap_err();
+        said(&mut bench, &alloc::format!("symlink cluster/c/heartbeat/R/x: {words}"));
+    }
+}
+
+#[test]
+fn what_is_being_removed_is_not_said_to_be_gone() {
+    let mut bench = disk([Some("512"), Some("1"), Some("8")]);
+    let dev = bench.ask_write(&alloc::format!("{R}/dev"), "3");
+    let rmdir = bench.ask_rmdir(R);
+    assert_eq!((bench.done(dev), bench.done(rmdir)), (None, None));
+    let rule = "the item is being removed, which waits for a store in it (ENOENT)";
+    bench.rmdir(R).unwrap_err();
+    said(&mut bench, &alloc::format!("rmdir {R}: {rule}"));
+    bench.write(&alloc::format!("{R}/blocks"), "9").unwrap_err();
+    said(&mut bench, &alloc::format!("store {R}/blocks \"9\": {rule}"));
+}
+
+#[test]
+fn a_name_that_is_taken_is_so_for_every_call() {
+    let mut bench = Bench::user();
+    for (call, name) in
+        [(Forbidden::NewFile, "create"), (Forbidden::SpecialFile, "mknod"), (Forbidden::HardLink, "link")]
+    {
+        assert_eq!(bench.forbidden("cluster/c/node", call), Refusal::NameExists);
+        said(
+            &mut bench,
+            &alloc::format!("{name} cluster/c/node: the name is taken: of a directory (EEXIST)"),
+        );
+    }
+}
+
+#[test]
+fn who_uses_the_stack_is_counted() {
+    let mut bench = Bench::user();
+    bench.subscribe(Registration::of(1, "R")).unwrap();
+    bench.log.clear();
+    bench.write_in(View::Sysfs, "fs/ocfs2/cluster_stack", "pcmk").unwrap_err();
+    let lines: Vec<_> = bench.notes().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        lines,
+        [
+            "store fs/ocfs2/cluster_stack \"pcmk\": cluster_stack can change only while nobody holds a region: \
+          1 consumer holds (EBUSY), for pid 7 uid 8, in sysfs"
+        ]
+    );
 }

@@ -95,7 +95,7 @@ fn dead_threshold_is_ignored_up_to_2_and_while_a_region_exists() {
         assert_eq!(bench.write(file, text), Ok(text.len()));
         assert_eq!(bench.read(file), shown, "{text:?}");
     }
-    assert_eq!(bench.write(file, "0x10"), Err(Refusal::NotANumber));
+    assert_eq!(bench.write(file, "0x10"), Err(Refusal::NotDecimal));
     bench.mkdir(REGION).unwrap();
     assert_eq!(bench.write(file, "7"), Ok(1));
     assert_eq!(bench.write("cluster/c/heartbeat/mode", "global"), Ok(6));
@@ -203,8 +203,8 @@ fn start_block_has_its_own_number_syntax() {
     bench.mkdir(REGION).unwrap();
     let file = "cluster/c/heartbeat/R/start_block";
     assert_eq!(bench.write(file, "+7\n"), Ok(3));
-    assert_eq!(bench.write(file, "\n"), Err(Refusal::NotANumber));
-    assert_eq!(bench.write(file, "18446744073709551616"), Err(Refusal::NotANumber));
+    assert_eq!(bench.write(file, "\n"), Err(Refusal::NotStrictNumber));
+    assert_eq!(bench.write(file, "18446744073709551616"), Err(Refusal::NotStrictNumber));
     assert_eq!(bench.write(file, "18446744073709551615"), Ok(20));
     assert_eq!(bench.read(file), "18446744073709551615\n");
 }

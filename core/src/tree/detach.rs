@@ -29,7 +29,7 @@ impl Tree {
             return Err(Refusal::DefaultGroup);
         }
         if dir.dropping {
-            return Err(Refusal::Gone);
+            return Err(Refusal::BeingRemoved);
         }
         if dir.dependents > 0 {
             return Err(Refusal::Depended);

@@ -267,4 +267,9 @@ impl Items {
         }
         item
     }
+
+    /// Waits the removal of an item, or of the one it belongs to, for stores?
+    pub(crate) fn dropping(&self, item: ItemId) -> bool {
+        self.dir(self.fragment(item)).map_or(true, |dir| dir.dropping)
+    }
 }

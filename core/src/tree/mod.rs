@@ -124,7 +124,7 @@ impl Tree {
     /// (`configfs_depend_item`).
     pub fn depend(&mut self, item: ItemId) -> Result<(), Refusal> {
         if self.items.dir(item)?.dropping {
-            return Err(Refusal::Gone);
+            return Err(Refusal::BeingRemoved);
         }
         self.pin(item);
         Ok(())

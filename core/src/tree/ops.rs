@@ -50,8 +50,8 @@ impl Tree {
                     if declared.mode & 0o222 == 0 {
                         return Err(Refusal::ReadOnly);
                     }
-                    if self.items.dir(self.items.fragment(item))?.dropping {
-                        return Err(Refusal::Gone);
+                    if self.items.dropping(item) {
+                        return Err(Refusal::BeingRemoved);
                     }
                     let cx = self.context(call);
                     subsystem.store(&cx, item, usize::from(attribute), data)
@@ -165,8 +165,8 @@ impl Tree {
         if !parent.kind.makes {
             return Err(Refusal::NothingMadeHere);
         }
-        if self.items.dir(self.items.fragment(dir))?.dropping {
-            return Err(Refusal::Gone);
+        if self.items.dropping(dir) {
+            return Err(Refusal::BeingRemoved);
         }
         let cx = self.context(call);
         let made = subsystem.make(&cx, dir, &name, self.next_id())?;
@@ -192,8 +192,10 @@ impl Tree {
             Object::Dir(target) => target,
             Object::Attribute(..) | Object::Link(_) => return Err(Refusal::TargetNotADirectory),
         };
-        let dropping = |item| self.items.dir(self.items.fragment(item)).map_or(true, |dir| dir.dropping);
-        if dropping(target) || dropping(dir) {
+        if self.items.dropping(dir) {
+            return Err(Refusal::BeingRemoved);
+        }
+        if self.items.dropping(target) {
             return Err(Refusal::TargetMissing);
         }
         let cx = self.context(call);

@@ -91,7 +91,7 @@ impl Region {
             Some(_) if !info.takes(self.block_bytes) => {
                 let (ours, device) = (self.block_bytes, info.sector_bytes);
                 cx.note(&cx.name_of(id), &info.name, DiskNote::BlockSize { ours, device });
-                Refusal::WrongBlockSize
+                Refusal::WrongBlockSize(device)
             }
             Some((local, own)) => {
                 let op = cx.next_op();
@@ -256,7 +256,7 @@ impl Region {
         cx: &mut Context<'_>,
     ) -> Option<Stopping> {
         if self.run().is_none_or(|run| run.waiter.is_some()) {
-            self.give_up(id, Refusal::Unstable, cx);
+            self.give_up(id, Refusal::StartStopped, cx);
             return None;
         }
         let Phase::Running(mut run) = core::mem::take(&mut self.phase) else { return None };

@@ -173,6 +173,12 @@ impl Disk {
         })
     }
 
+    /// `block_bytes`, `start_block` and `blocks` of a region; 0 until they are written.
+    pub(crate) fn numbers(&self, id: ItemId) -> Option<(u32, u64, u32)> {
+        let region = self.regions.get(&id)?;
+        Some((region.block_bytes, region.start_block, region.blocks))
+    }
+
     /// Name of a region's device, once it is open.
     pub(crate) fn device(&self, id: ItemId) -> Option<&str> {
         Some(&self.regions.get(&id)?.device()?.name)

@@ -111,10 +111,10 @@ fn rmdir_waits_for_a_store_in_flight() {
     assert!(bench.object("s/x/old/a").is_some());
     // To other calls the item is gone already.
     let a = bench.dir("s/x/old/a");
-    assert_eq!(bench.rmdir("s/x/old/a"), Err(Refusal::Gone));
-    assert_eq!(bench.store("s/x/old/a/first", b"1"), Outcome::Ready(Err(Refusal::Gone)));
+    assert_eq!(bench.rmdir("s/x/old/a"), Err(Refusal::BeingRemoved));
+    assert_eq!(bench.store("s/x/old/a/first", b"1"), Outcome::Ready(Err(Refusal::BeingRemoved)));
     assert_eq!(bench.link("s/x/old/a", "s/x/new/c/l"), Err(Refusal::TargetMissing));
-    assert_eq!(bench.tree.depend(a), Err(Refusal::Gone));
+    assert_eq!(bench.tree.depend(a), Err(Refusal::BeingRemoved));
     assert_eq!(bench.finish(store), Some(rmdir));
     assert_eq!(bench.object("s/x/old/a"), None);
     assert_eq!(bench.finish(store), None);

@@ -138,7 +138,7 @@ fn without_a_local_node_a_start_ends() {
         let request = world.start();
         world.wait(wait);
         world.bench.write("cluster/c/node/n0/local", "0").unwrap();
-        assert_eq!(world.bench.done(request), Some(Err(Refusal::Unstable)));
+        assert_eq!(world.bench.done(request), Some(Err(Refusal::StartStopped)));
         assert_eq!(world.closed(), 1);
     }
 }
@@ -171,7 +171,7 @@ fn an_open_device_is_closed_when_the_program_ended_meanwhile() {
     let request = world.ask('R');
     let disk = world.opening();
     world.bench.input(Input::Shutdown);
-    assert_eq!(world.bench.done(request), Some(Err(Refusal::Unstable)));
+    assert_eq!(world.bench.done(request), Some(Err(Refusal::StartStopped)));
     world.bench.input(Input::Disk(disk, DiskResult::Opened(Ok(world.info.clone()))));
     assert_eq!(world.closed(), 1);
 }

@@ -130,10 +130,10 @@ fn a_short_device_and_one_that_cannot_be_read_fail_at_once() {
 #[test]
 fn sectors_of_another_size_are_refused_but_a_file_takes_multiples() {
     for (sector_bytes, regular_file, result) in [
-        (4096, false, Some(Err(Refusal::WrongBlockSize))),
-        (256, false, Some(Err(Refusal::WrongBlockSize))),
-        (4096, true, Some(Err(Refusal::WrongBlockSize))),
-        (0, true, Some(Err(Refusal::WrongBlockSize))),
+        (4096, false, Some(Err(Refusal::WrongBlockSize(4096)))),
+        (256, false, Some(Err(Refusal::WrongBlockSize(256)))),
+        (4096, true, Some(Err(Refusal::WrongBlockSize(4096)))),
+        (0, true, Some(Err(Refusal::WrongBlockSize(0)))),
         (256, true, None),
         (512, true, None),
         (512, false, None),
