@@ -41,7 +41,7 @@ impl Targets {
         done: impl FnOnce(Result<Object, (Refusal, String)>) + Send + 'static,
     ) {
         let Some(resolver) = self.resolver.get() else {
-            return done(Err((Refusal::TargetDenied, "not mounted yet".into())));
+            return done(Err((Refusal::CallerHidden, "not mounted yet".into())));
         };
         if let Some(result) = resolver.within(caller, target, &Way::new(self, caller)) {
             return done(self.conclude(caller, target, Ok(result)));
@@ -202,9 +202,8 @@ fn refusal(failure: Failure) -> Refusal {
         Failure::OutsideDirectory => Refusal::TargetOutside,
         Failure::Loop => Refusal::TargetLoop,
         Failure::TooLong => Refusal::TargetTooLong,
-        Failure::Denied | Failure::CallerHidden | Failure::CallerOutside | Failure::ForeignProc => {
-            Refusal::TargetDenied
-        }
+        Failure::Denied => Refusal::TargetDenied,
+        Failure::CallerHidden | Failure::CallerOutside | Failure::ForeignProc => Refusal::CallerHidden,
         Failure::System(errno) => Refusal::System(Errno(errno)),
     }
 }
