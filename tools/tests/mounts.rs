@@ -11,6 +11,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use common::{World, can_mount, ended, kill, mounts_below, nobody_can_mount, not_run, text, until};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -19,8 +20,29 @@ use uo2cb::mountpoint;
 
 const TRIES: usize = 150;
 
+/// Gives a directory and a link each other's name until `over`, or until what is mounted on keeps its name. Begins and
+/// ends with any of them. At most how long the name of the directory was the link's without a break, and since when it is.
+fn swap(dir: &Path, link: &Path, over: &AtomicBool) -> (Duration, Option<Instant>) {
+    let (mut longest, mut linked) = (Duration::ZERO, None::<Instant>);
+    while !over.load(Ordering::Relaxed) {
+        // The exchange happens at some moment of the call: what counts is the longest time that it can have been.
+        let begin = Instant::now();
+        if renameat_with(CWD, dir, CWD, link, RenameFlags::EXCHANGE).is_err() {
+            break;
+        }
+        match linked.take() {
+            Some(since) => longest = longest.max(since.elapsed()),
+            None => linked = Some(begin),
+        }
+    }
+    (longest, linked)
+}
+
 /// A directory and a link that change their names all the time. Gives how often the mount stood elsewhere, how often
 /// something was left behind by a mount that was refused, and how often it succeeded.
+///
+/// A link that stays for [`SETTLED`] is followed, rightly. It can stay for so long where this process gets no processor;
+/// such a try proves nothing and is made again.
 fn swapped(world: &World, mut run: impl FnMut(usize, &str) -> Output) -> (usize, usize, usize) {
     let folder = world.folder.path();
     let (dir, link, elsewhere) = (&world.mount, folder.join("link"), folder.join("elsewhere"));
@@ -28,26 +50,27 @@ fn swapped(world: &World, mut run: impl FnMut(usize, &str) -> Output) -> (usize,
     let owner = fs::metadata(dir).unwrap().uid();
     lchown(&elsewhere, Some(owner), None).unwrap();
     let inode = fs::metadata(dir).unwrap().ino();
-    let (mut wrong, mut left, mut mounted) = (0, 0, 0);
-    for attempt in 0..TRIES {
+    let (mut wrong, mut left, mut mounted, mut stayed) = (0, 0, 0, 0);
+    let mut attempt = 0;
+    while attempt < TRIES + stayed {
+        assert!(stayed < TRIES, "the threads of this test get no processor");
         symlink(&elsewhere, &link).unwrap();
         lchown(&link, Some(owner), None).unwrap();
         let over = AtomicBool::new(false);
-        let output = thread::scope(|scope| {
-            scope.spawn(|| {
-                // What is mounted on keeps its name.
-                while !over.load(Ordering::Relaxed)
-                    && renameat_with(CWD, dir, CWD, &link, RenameFlags::EXCHANGE).is_ok()
-                {
-                    std::hint::spin_loop();
-                }
-            });
+        let (output, (longest, linked)) = thread::scope(|scope| {
+            let swaps = scope.spawn(|| swap(dir, &link, &over));
             let output = run(attempt, "mount");
             over.store(true, Ordering::Relaxed);
-            output
+            (output, swaps.join().unwrap())
         });
         let found = mounts_below(folder);
-        wrong += usize::from(found.iter().any(|point| point.ends_with("elsewhere")));
+        if found.iter().any(|point| point.ends_with("elsewhere")) {
+            let longest = longest.max(linked.map_or(Duration::ZERO, |since| since.elapsed()));
+            let settled = output.status.success() && longest >= mountpoint::SETTLED;
+            println!("try {attempt}: elsewhere, where the link led for at most {longest:?}");
+            stayed += usize::from(settled);
+            wrong += usize::from(!settled);
+        }
         if output.status.success() {
             mounted += 1;
         } else {
@@ -68,6 +91,7 @@ fn swapped(world: &World, mut run: impl FnMut(usize, &str) -> Output) -> (usize,
         }
         fs::remove_file(&link).unwrap();
         assert_eq!(fs::metadata(dir).unwrap().ino(), inode);
+        attempt += 1;
     }
     (wrong, left, mounted)
 }

@@ -18,8 +18,8 @@ use uo2cb_fusefs::mounts::{Device, Id, Mounts};
 
 use crate::error::Error;
 pub(crate) use limited::within;
-pub use place::Place;
 use place::{Follow, failed};
+pub use place::{Place, SETTLED};
 
 /// How long another one of us may take to mount.
 const LOCK: Duration = Duration::from_secs(5);

@@ -27,7 +27,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// A link that was changed so short a time ago may be about to change again,
 const LATELY: Duration = Duration::from_secs(3);
 /// and has to stay for so long.
-const SETTLED: Duration = Duration::from_millis(100);
+pub const SETTLED: Duration = Duration::from_millis(100);
 /// As many links as the kernel follows.
 const LINKS: usize = 40;
 
