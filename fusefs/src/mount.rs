@@ -10,7 +10,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use fuser::{Session, SessionACL};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, openat, readlinkat, statx};
@@ -160,7 +162,7 @@ pub fn mount_on(
     options: &Options,
     ended: Box<dyn FnOnce(End) + Send>,
 ) -> io::Result<Mounted> {
-    let (fuse, id, mount) = attach(dir, options)?;
+    let (fuse, id, mount) = attach(dir, options, &*service)?;
     let serve = || -> io::Result<Mounted> {
         let front = Front::new(view, service.clone());
         let (state, targets) = (front.state.clone(), front.targets.clone());
@@ -192,13 +194,13 @@ pub fn mount_on(
 }
 
 /// A connection that is mounted on the directory and nowhere else.
-fn attach(dir: BorrowedFd<'_>, options: &Options) -> io::Result<(OwnedFd, Id, Mount)> {
+fn attach(dir: BorrowedFd<'_>, options: &Options, service: &dyn Service) -> io::Result<(OwnedFd, Id, Mount)> {
     let under = Id::of(dir)?;
     let before = Mounts::read()?;
     let (fuse, known) = match kernel::attach(dir, options)? {
         Some(attached) => attached,
         // It may have mounted before it failed.
-        None => (helper::attach(dir, options).inspect_err(|_| detach_new(&before))?, None),
+        None => (helper::attach(dir, options).inspect_err(|_| detach_new(&before, service))?, None),
     };
     let after = match Mounts::read() {
         Ok(after) => after,
@@ -207,7 +209,7 @@ fn attach(dir: BorrowedFd<'_>, options: &Options) -> io::Result<(OwnedFd, Id, Mo
             drop(fuse);
             match known {
                 Some(id) => drop(unmount(id)),
-                None => detach_new(&before),
+                None => detach_new(&before, service),
             }
             return Err(error);
         }
@@ -226,18 +228,27 @@ fn attach(dir: BorrowedFd<'_>, options: &Options) -> io::Result<(OwnedFd, Id, Mo
         None => {
             // The connection ends, by which the mount is known that landed elsewhere.
             drop(fuse);
-            detach_new(&before);
+            detach_new(&before, service);
             Err(io::Error::other("the directory was replaced while it was being mounted on"))
         }
     }
 }
 
+/// How long a mount may take to show that somebody serves it.
+const SERVED: Duration = Duration::from_secs(3);
+
 /// Takes away the mounts of ours that have come since, and that nobody serves.
-fn detach_new(before: &Mounts) {
+fn detach_new(before: &Mounts, service: &dyn Service) {
     // Without the table they stay until the next one mounts there, who takes away what is dead.
     let Ok(after) = Mounts::read() else { return };
     for mount in after.iter().filter(|mount| mount.ours && !before.iter().any(|old| old == *mount)) {
-        if let Some(id) = dead(mount) {
+        let (mount, (told, answer)) = (mount.clone(), channel());
+        // Another daemon may have mounted meanwhile, and that one may not answer.
+        let ask = move || told.send(dead(&mount)).unwrap_or_default();
+        if service.thread("mount", Box::new(ask)).is_err() {
+            continue;
+        }
+        if let Ok(Some(id)) = answer.recv_timeout(SERVED) {
             let _ = unmount(id);
         }
     }

@@ -252,21 +252,39 @@ fn mount_waits_for_nobody_without_end() {
         return;
     }
     let world = World::of_nobody();
+    // Another daemon of this user, which mounts while this helper runs, and then does not answer.
+    let stopped = "cd ${0%/*}; mkdir other; unset FUSERMOUNT_PATH _FUSE_COMMFD
+        ./uo2cb mount other | sed -n '1s/.*pid //p' > left; kill -STOP $(cat left); echo no such luck >&2; exit 1";
     for (what, script, says) in [
         ("killed", "kill -9 $$", "signal: 9"),
         ("hangs", "exec sleep 1000", "did not come to an end"),
         ("fails", "echo no such luck >&2; exit 1", "no such luck"),
         ("does nothing", "exit 0", "no connection"),
+        (
+            "leaves a process",
+            "sleep 1000 & echo $! > ${0%/*}/left; echo no such luck >&2; exit 1",
+            "no such luck",
+        ),
+        ("meets one that hangs", stopped, "no such luck"),
     ] {
         let helper = world.folder.path().join("helper");
-        fs::write(&helper, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::write(&helper, format!("#!/bin/sh\n[ \"$1\" != -u ] || exit 1\n{script}\n")).unwrap();
         fs::set_permissions(&helper, Permissions::from_mode(0o755)).unwrap();
         let start = Instant::now();
-        let output = world.nobody(&["mount", "config"]).env("FUSERMOUNT_PATH", &helper).output().unwrap();
-        let said = text(&output.stderr);
-        assert!(output.status.code() == Some(1) && said.contains(says), "{what}: {said}");
-        assert!(start.elapsed() < Duration::from_secs(40), "{what}: {:?}", start.elapsed());
+        let (told, mut command) = (world.folder.path().join("told"), world.nobody(&["mount", "config"]));
+        command.env("FUSERMOUNT_PATH", &helper).stderr(fs::File::create(&told).unwrap());
+        let mut child = command.spawn().unwrap();
+        until(what, || child.try_wait().unwrap().is_some() || start.elapsed() > SOON);
+        let code = child.try_wait().unwrap().and_then(|status| status.code());
+        let said = fs::read_to_string(&told).unwrap();
+        let left = fs::read_to_string(world.folder.path().join("left"));
+        if let Some(left) = left.ok().and_then(|pid| pid.trim().parse().ok()) {
+            kill(left, libc::SIGKILL);
+            fs::remove_file(world.folder.path().join("left")).unwrap();
+        }
+        assert!(code == Some(1) && said.contains(says), "{what}: {said}");
     }
+    assert!(world.nobody(&["umount", "other"]).status().unwrap().success());
     // A daemon that is killed while somebody waits for its report.
     let mut command = world.nobody(&["mount", "config"]);
     fs::write(world.folder.path().join("helper"), "#!/bin/sh\nexec sleep 5\n").unwrap();

@@ -13,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::fs::Access;
+use rustix::fs::{Access, OFlags, fcntl_setfl};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
 use super::{Options, SOURCE};
@@ -110,11 +110,14 @@ fn finish(child: &mut Child, deadline: Instant) -> io::Result<()> {
     if status.success() {
         return Ok(());
     }
-    let mut said = String::new();
+    let mut said = Vec::new();
     if let Some(error) = child.stderr.take() {
-        // It has ended: what it wrote is there.
-        let _ = error.take(4096).read_to_string(&mut said);
+        // What it wrote is there. The end of the pipe may not be: a process that it left behind can hold it.
+        if fcntl_setfl(&error, OFlags::NONBLOCK).is_ok() {
+            let _ = error.take(4096).read_to_end(&mut said);
+        }
     }
+    let said = String::from_utf8_lossy(&said);
     let said = said.trim();
     Err(io::Error::other(if said.is_empty() { format!("fusermount3: {status}") } else { said.to_owned() }))
 }
