@@ -54,6 +54,11 @@ impl Watch {
         }
     }
 
+    /// Leaves out what has been seen so far.
+    pub(crate) fn forget(&mut self) {
+        self.beats.iter_mut().for_each(Vec::clear);
+    }
+
     fn gaps(&self, files: Range<usize>) -> impl Iterator<Item = Duration> {
         self.beats[files].iter().flat_map(|beats| beats.windows(2).map(|pair| pair[1] - pair[0]))
     }
