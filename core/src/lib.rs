@@ -27,7 +27,7 @@
 //! - [`tree`]: configfs itself, which knows nothing of o2cb.
 //! - [`nodeman`]: the cluster and its nodes.
 //! - [`heartbeat`]: the generic layer (regions, who is up in them, edges) and the methods `disk` and `user`.
-//! - [`quorum`]: whether this node must stop. Not asked yet: see 7.
+//! - [`quorum`], [`net`]: whether this node must stop, and the bytes of o2net. Not asked yet: see 7.
 //! - `consumers`: who is told of events outside the stack, and what each of them pins.
 //! - `pending`: who waits for an answer. `effect`: what machines ask of one another. `timers`: when they want to be called.
 //! - `views`: the files and directories of the three trees, and how they act on the above.
@@ -51,6 +51,7 @@ mod logmask;
 mod machines;
 mod message;
 mod name;
+pub mod net;
 pub mod nodeman;
 mod note;
 mod number;
