@@ -32,6 +32,11 @@ fn beats() {
     replay("beats", check::beats);
 }
 
+#[test]
+fn messages() {
+    replay("messages", check::messages);
+}
+
 /// Inputs that nobody chose: so the checks are used, and run, also where there is no fuzzer.
 #[test]
 fn anything() {
@@ -40,5 +45,6 @@ fn anything() {
         let input: Vec<u8> = (0..rng.below(200)).map(|_| rng.number() as u8).collect();
         check::slots(&input);
         check::beats(&input);
+        check::messages(&input);
     }
 }

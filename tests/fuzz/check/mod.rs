@@ -5,7 +5,9 @@ mod beats;
 mod bytes;
 mod fixture;
 mod history;
+mod messages;
 mod slots;
 
 pub use beats::beats;
+pub use messages::messages;
 pub use slots::slots;
