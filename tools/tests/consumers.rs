@@ -144,8 +144,8 @@ fn nonsense_on_the_socket_hurts_nobody() {
     assert!(answer.is_empty() || answer.contains("at most 4096 bytes"), "{answer}");
 
     // More clients than it takes, of whom none reads.
-    let crowd: Vec<_> = (0..100).map(|_| connect().1).collect();
-    for mut client in &crowd {
+    let clients: Vec<_> = (0..100).map(|_| connect().1).collect();
+    for mut client in &clients {
         let _ = client.set_write_timeout(Some(Duration::from_millis(1)));
         for _ in 0..200 {
             if client.write_all(b"{\"request\":\"status\"}\n").is_err() {
@@ -157,7 +157,7 @@ fn nonsense_on_the_socket_hurts_nobody() {
     let start = Instant::now();
     world.link("n1");
     assert!(start.elapsed() < Duration::from_secs(10));
-    drop(crowd);
+    drop(clients);
     until("answers again", || world.run(&["status"]).status.success());
     world.ok(&["umount", "config"]);
 }

@@ -100,7 +100,7 @@ fn a_stream_of_json_says_why_it_ends() {
 
     // As many clients as there are places for.
     let socket = world.run_dir().join(format!("{pid}.sock"));
-    let crowd: Vec<_> = (0..64)
+    let clients: Vec<_> = (0..64)
         .map(|_| {
             let mut stream = UnixStream::connect(&socket).unwrap();
             stream.write_all(b"{\"request\":\"watch\"}\n").unwrap();
@@ -113,7 +113,7 @@ fn a_stream_of_json_says_why_it_ends() {
     assert_eq!(full.status.code(), Some(1));
     let line: Value = serde_json::from_slice(&full.stdout).unwrap();
     assert!(line["ended"].is_string(), "{line}");
-    drop(crowd);
+    drop(clients);
 
     let mut follower = world.follower(&["watch", "--json"]);
     world.ok(&["umount", "config"]);

@@ -98,13 +98,13 @@ fn little_memory_is_locked() {
     let sockets = fs::read_dir(world.run_dir()).unwrap().map(|entry| entry.unwrap().path());
     let socket = sockets.into_iter().find(|path| path.extension().is_some_and(|ext| ext == "sock")).unwrap();
     let clients: Vec<_> = (0..60).map(|_| watching(&socket)).collect();
-    let crowded = kilobytes(pid, "Locked");
+    let with_clients = kilobytes(pid, "Locked");
     drop(clients);
-    println!("locked: {alone} kB with one disk, {crowded} kB with 60 clients more");
+    println!("locked: {alone} kB with one disk, {with_clients} kB with 60 clients more");
     if alone == 0 {
         not_run("how much memory is locked: this system does not allow any");
     }
     assert!(alone <= 16 << 10, "{alone} kB");
-    assert!(crowded <= alone + (6 << 10), "{crowded} kB");
+    assert!(with_clients <= alone + (6 << 10), "{with_clients} kB");
     world.ok(&["umount", "config"]);
 }

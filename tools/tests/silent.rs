@@ -149,11 +149,11 @@ fn a_full_socket_still_answers_status_and_stop() {
     assert!(one_more.ask("watch").contains("too many clients"), "one more");
     assert!(one_more.ask("status").starts_with("{\"status\":"));
     world.fails(&["watch"], 1, "too many clients");
-    // A crowd that says nothing loses its places, and is told so.
-    let mut crowd: Vec<_> = (0..200).map(|_| Connection::new(&socket)).collect();
+    // Clients that say nothing lose their places, and are told so.
+    let mut clients: Vec<_> = (0..200).map(|_| Connection::new(&socket)).collect();
     assert_eq!(world.status()["consumers"], 64);
     let mut told = String::new();
-    crowd[0].0.read_to_string(&mut told).unwrap();
+    clients[0].0.read_to_string(&mut told).unwrap();
     assert!(told.contains("too many clients"), "{told}");
     let error = Client::connect(&socket).map(|mut client| client.status().is_ok());
     assert!(error.unwrap());

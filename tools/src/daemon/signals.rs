@@ -266,12 +266,12 @@ mod tests {
         assert_eq!(caller.look(), Look::Ended);
     }
 
-    const CROWDED: &str = "UO2CB_TEST_NO_DESCRIPTORS";
+    const NO_DESCRIPTORS: &str = "UO2CB_TEST_NO_DESCRIPTORS";
 
     /// Body of the process that the next test starts.
     #[test]
     fn look_without_descriptors_when_asked() {
-        if std::env::var_os(CROWDED).is_none() {
+        if std::env::var_os(NO_DESCRIPTORS).is_none() {
             return;
         }
         let mut held = Vec::new();
@@ -291,7 +291,7 @@ mod tests {
             .args(["-c", "ulimit -n 64; exec \"$@\"", "sh"])
             .arg(program)
             .args(["--exact", name])
-            .env(CROWDED, "1")
+            .env(NO_DESCRIPTORS, "1")
             .output()
             .unwrap();
         let out = String::from_utf8_lossy(&output.stdout);

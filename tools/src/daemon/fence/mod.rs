@@ -60,8 +60,8 @@ pub(crate) fn wait_if_ending() {
     }
 }
 
-/// Ends the process as a crash would: whoever is in a mount gets errors, no socket says goodbye, no destructor runs. Says
-/// why in one line. Called from whichever thread, inside the monitor or not.
+/// Ends the process as a crash would: whoever is in a mount gets errors, sockets close without a last line, no destructor
+/// runs. Says why in one line. Called from whichever thread, inside the monitor or not.
 pub(crate) fn end(why: impl fmt::Display) -> ! {
     deadline::arm();
     if ENDING.swap(true, Ordering::SeqCst) {

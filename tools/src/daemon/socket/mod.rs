@@ -38,13 +38,13 @@ const PAUSE: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(crate) struct Server {
     path: PathBuf,
-    shared: Arc<Shared>,
+    state: Arc<State>,
     thread: Option<JoinHandle<()>>,
 }
 
 /// What the server's thread is told by others.
 #[derive(Debug)]
-struct Shared {
+struct State {
     wake: Arc<Wake>,
     phase: Mutex<Phase>,
 }
@@ -81,24 +81,24 @@ impl Server {
             left.remove(path)?;
         }
         let wake = Arc::new(Wake(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?));
-        let shared = Arc::new(Shared { wake, phase: Mutex::new(Phase::Open) });
+        let state = Arc::new(State { wake, phase: Mutex::new(Phase::Open) });
         let listener = bind(path, || about.write(path))?;
-        let mut server = Self { path: path.to_owned(), shared: Arc::clone(&shared), thread: None };
+        let mut server = Self { path: path.to_owned(), state: Arc::clone(&state), thread: None };
         let node = Backend { monitor: Arc::clone(monitor), about, stop };
         let standing = Standing::Entering(monitor.realtime.clone());
-        server.thread = Some(threads::spawn("control", standing, move || serve(listener, &node, &shared))?);
+        server.thread = Some(threads::spawn("control", standing, move || serve(listener, &node, &state))?);
         Ok(server)
     }
 
     /// No new clients, and nobody finds it any more. Connections stay.
     pub(crate) fn close(&self) {
-        let mut phase = self.shared.phase.lock();
+        let mut phase = self.state.phase.lock();
         if *phase == Phase::Open {
             *phase = Phase::Closed;
             // Its own: bound by it, and never over another.
             let _ = fs::remove_file(&self.path);
             remove_record(&self.path);
-            self.shared.wake.now();
+            self.state.wake.now();
         }
     }
 }
@@ -124,8 +124,8 @@ fn bind(path: &Path, record: impl FnOnce() -> io::Result<()>) -> io::Result<Unix
 impl Drop for Server {
     fn drop(&mut self) {
         self.close();
-        *self.shared.phase.lock() = Phase::Ending;
-        self.shared.wake.now();
+        *self.state.phase.lock() = Phase::Ending;
+        self.state.wake.now();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -133,13 +133,13 @@ impl Drop for Server {
 }
 
 /// Body of the thread: reads, answers and writes as far as it goes without waiting for anybody.
-fn serve(listener: UnixListener, node: &Backend, shared: &Shared) {
+fn serve(listener: UnixListener, node: &Backend, state: &State) {
     let mut listener = Some(listener);
     let mut places = Places::default();
     let mut end = None;
     let mut pause: Option<Instant> = None;
     loop {
-        let phase = *shared.phase.lock();
+        let phase = *state.phase.lock();
         if phase != Phase::Open {
             listener = None;
         }
@@ -155,7 +155,7 @@ fn serve(listener: UnixListener, node: &Backend, shared: &Shared) {
         pause = pause.filter(|until| *until > Instant::now());
         let accepting = listener.as_ref().filter(|_| pause.is_none());
         let events = {
-            let mut fds = vec![PollFd::new(&shared.wake.0, PollFlags::IN)];
+            let mut fds = vec![PollFd::new(&state.wake.0, PollFlags::IN)];
             fds.extend(accepting.map(|listener| PollFd::new(listener, PollFlags::IN)));
             let clients = fds.len();
             let waiting: Vec<_> = places.wanted().collect();
@@ -177,11 +177,11 @@ fn serve(listener: UnixListener, node: &Backend, shared: &Shared) {
             let events = waiting.iter().zip(&fds[clients..]);
             events.map(|((number, ..), fd)| (*number, fd.revents())).collect::<Vec<_>>()
         };
-        let _ = rustix::io::read(&shared.wake.0, &mut [0; 8]);
+        let _ = rustix::io::read(&state.wake.0, &mut [0; 8]);
         for (number, event) in events {
             places.serve(number, event, node);
         }
-        if let Some(Err(_)) = accepting.map(|listener| accept(listener, &mut places, node, &shared.wake)) {
+        if let Some(Err(_)) = accepting.map(|listener| accept(listener, &mut places, node, &state.wake)) {
             pause = Some(Instant::now() + PAUSE);
         }
     }
