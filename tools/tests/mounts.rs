@@ -190,7 +190,11 @@ fn two_nodes_at_one_path_are_told_apart() {
     let under = world.mount();
     mount("none", &world.mount, "tmpfs", MountFlags::empty(), None).unwrap();
     world.fails(&["status", "--mount", "config"], 1, "no uo2cb of yours is mounted there");
-    world.fails(&["umount", "config"], 1, "no uo2cb of yours is mounted there");
+    let named = format!("that of pid {under} was, and another mount covers it");
+    for command in [&["umount", "config"][..], &["status", "--mount", "config"]] {
+        world.fails(command, 1, "no uo2cb of yours is mounted there");
+        world.fails(command, 1, &named);
+    }
     assert!(world.ok(&["status"]).contains("another mount covers it"));
     world.ok(&["mount", "config"]);
     let over = pid_at(&world, "config");
@@ -234,6 +238,7 @@ fn a_node_that_was_unmounted_in_one_name_space_only_answers_for_no_other() {
     let mut keeper = keeper(&world);
     unmount(&world.mount, UnmountFlags::empty()).unwrap();
     world.fails(&["status", "--mount", "config"], 1, "no uo2cb of yours is mounted there");
+    world.fails(&["umount", "config"], 1, &format!("`kill {first}` ends it"));
     assert!(world.ok(&["status"]).contains("still in use elsewhere"));
     world.ok(&["mount", "config"]);
     let second = pid_at(&world, "config");

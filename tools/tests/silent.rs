@@ -76,6 +76,41 @@ fn a_stopped_node_is_not_waited_for_and_costs_others_nothing() {
     world.ok(&["umount", "a", "b", "c"]);
 }
 
+/// Mounts whose daemons cannot be asked, because their sockets are gone, are looked at all at the same time.
+#[test]
+fn mounts_that_do_not_answer_take_the_time_of_one() {
+    if !can_mount() {
+        return;
+    }
+    let world = World::new();
+    let names = ["a", "b", "c", "d", "e"];
+    let stopped: Vec<i32> = names
+        .iter()
+        .map(|name| {
+            fs::create_dir(world.folder.path().join(name)).unwrap();
+            world.ok(&["mount", name]);
+            pid_at(&world, name)
+        })
+        .collect();
+    for pid in &stopped {
+        kill(*pid, libc::SIGSTOP);
+        fs::remove_file(world.run_dir().join(format!("{pid}.sock"))).unwrap();
+    }
+    let start = Instant::now();
+    let status = world.run(&["status"]);
+    let took = start.elapsed();
+    // First, as nothing else finds them any more.
+    for pid in &stopped {
+        kill(*pid, libc::SIGCONT);
+        kill(*pid, libc::SIGTERM);
+        until("ended", || ended(*pid));
+    }
+    assert!(text(&status.stderr).contains("no uo2cb of yours is running"), "{}", text(&status.stderr));
+    // Three seconds each.
+    assert!(took < Duration::from_secs(12), "{took:?}");
+    assert!(mounts_below(world.folder.path()).is_empty());
+}
+
 /// Stopped after it has agreed to stop.
 #[test]
 fn an_end_that_does_not_come_is_not_waited_for() {

@@ -1,12 +1,11 @@
 //! `uo2cb umount`.
 
 use std::path::{Path, PathBuf};
-use std::thread;
 
 use clap::Args;
 use clap_complete::ArgValueCompleter;
 use uo2cb::control::{Found, choose, running, shown};
-use uo2cb::mountpoint::{self, Tree};
+use uo2cb::mountpoint::{self, Tree, side_by_side};
 
 use super::{Fail, completions, say};
 
@@ -52,32 +51,23 @@ fn one(dir: &Path) -> Result<(), Fail> {
 
 /// All at the same time: one that does not answer costs the others nothing.
 fn all() -> Vec<Fail> {
-    let ends: Vec<_> = running()
-        .into_iter()
-        .map(|found: Found| {
-            let name = found.name();
-            let said = name.clone();
-            let end = move || {
-                let mut client = found.client();
-                // Nothing is left in the socket of one that does not answer.
-                let ended = client.node().and_then(|_| client.stop());
-                ended.map_err(|failure| Fail::new(format!("{said}: {failure}")))
-            };
-            thread::Builder::new()
-                .spawn(end)
-                .map_err(|error| Fail::new(format!("{name}: no thread: {error}")))
-        })
-        .collect();
-    let ended = |end: Result<thread::JoinHandle<Result<(), Fail>>, Fail>| end?.join().unwrap_or(Ok(()));
-    let mut failed: Vec<Fail> = ends.into_iter().filter_map(|end| ended(end).err()).collect();
-    for (point, _) in Tree::all() {
+    let end = |found: Found| {
+        let name = found.name();
+        let mut client = found.client();
+        // Nothing is left in the socket of one that does not answer.
+        let ended = client.node().and_then(|_| client.stop());
+        ended.err().map(|failure| Fail::new(format!("{name}: {failure}")))
+    };
+    let mut failed: Vec<Fail> = side_by_side(running(), end).into_iter().flatten().collect();
+    for point in Tree::all_dead() {
         match mountpoint::recover(&point) {
-            Ok(true) => {
-                say(&format!("{}: took away what a killed daemon left\n", shown(&point)));
+            Ok(true) => say(&format!("{}: took away what a killed daemon left\n", shown(&point))),
+            Ok(false) => true,
+            Err(error) => {
+                failed.push(error.into());
+                true
             }
-            Ok(false) => {}
-            Err(error) => failed.push(error.into()),
-        }
+        };
     }
     failed
 }

@@ -5,7 +5,6 @@ use std::ffi::OsStr;
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::thread;
 use std::{env, io};
 
 use serde_json::Value;
@@ -14,7 +13,7 @@ use uo2cb_fusefs::mounts::Device;
 use super::about;
 use super::client::{Client, Failure};
 use super::socket::{Left, remove_record};
-use crate::mountpoint::Tree;
+use crate::mountpoint::{Tree, canonical, side_by_side};
 
 /// How many logs of ended nodes are kept.
 const LOGS: usize = 8;
@@ -181,16 +180,13 @@ fn forget_logs(dir: &Path) {
 
 /// This user's nodes. What killed ones left beside them is cleaned away.
 pub fn running() -> Vec<Found> {
-    let dirs = dirs().into_iter().filter(|dir| trusted(dir));
-    dirs.flat_map(|dir| files(&dir, "sock")).filter_map(Found::at).collect()
+    let sockets = dirs().into_iter().filter(|dir| trusted(dir)).flat_map(|dir| files(&dir, "sock"));
+    side_by_side(sockets, Found::at).into_iter().flatten().collect()
 }
 
 /// What `status` says of each node that answers; all are asked at the same time.
 pub fn statuses() -> Vec<Value> {
-    // Where there is no thread left, one is not asked.
-    let ask = |found: Found| thread::Builder::new().spawn(move || found.client().status()).ok();
-    let asked: Vec<_> = running().into_iter().filter_map(ask).collect();
-    asked.into_iter().filter_map(|asked| asked.join().ok()?.ok()).collect()
+    side_by_side(running(), |found| found.client().status().ok()).into_iter().flatten().collect()
 }
 
 /// The process whose node serves this FUSE connection, among this user's.
@@ -199,11 +195,25 @@ pub(crate) fn serving(device: Device) -> Option<u32> {
 }
 
 /// What a killed daemon left mounted, as far as it is known here.
-fn left_at(path: &Path, tree: &Tree) -> Option<Failure> {
-    tree.is_dead(path).then(|| {
-        let path = path.display();
-        Failure::Choice(format!("{path}: left by a killed daemon, take it away with: uo2cb umount {path}"))
-    })
+fn left_at(path: &Path) -> Failure {
+    let path = about::shown(path);
+    Failure::Choice(format!("{path}: left by a killed daemon, take it away with: uo2cb umount {path}"))
+}
+
+/// Nothing of ours is to be seen at `path`. Who was mounted there, and still runs, is named; it may stand elsewhere by
+/// now, so it is not taken for what `path` means.
+fn none_at(path: &Path) -> Failure {
+    let mut text = format!("{}: no uo2cb of yours is mounted there", about::shown(path));
+    let point = canonical(path).ok();
+    let was = |found: &Found| found.mounts().any(|mount| Some(mount) == point.as_deref());
+    for found in running().into_iter().filter(was) {
+        let pid = found.pid().unwrap_or_default();
+        text += &format!(
+            "; that of pid {pid} was, and another mount covers it, or it is in another mount name space: `kill {pid}` \
+             ends it"
+        );
+    }
+    Failure::Choice(text)
 }
 
 /// The node whose tree `path` leads to or into.
@@ -212,13 +222,14 @@ fn serving_at(path: &Path) -> Result<Option<Found>, Failure> {
         return Ok(None);
     };
     let Some(mut found) = running().into_iter().find(|found| found.serves(tree.device)) else {
-        return Err(left_at(path, &tree).unwrap_or_else(|| {
-            Failure::Choice(format!(
-                "{}: the uo2cb mounted there is another user's, or its control socket is not in {}",
-                path.display(),
-                places()
-            ))
-        }));
+        if tree.is_dead(path) {
+            return Err(left_at(path));
+        }
+        return Err(Failure::Choice(format!(
+            "{}: the uo2cb mounted there is another user's, or its control socket is not in {}",
+            path.display(),
+            places()
+        )));
     };
     // The record is from the node's beginning; it is to say so itself.
     let says = found.client.node()?;
@@ -244,8 +255,7 @@ fn places() -> String {
 /// only one that runs.
 pub fn choose(mount: Option<&Path>) -> Result<Found, Failure> {
     if let Some(mount) = mount {
-        let none = || Failure::Choice(format!("{}: no uo2cb of yours is mounted there", mount.display()));
-        return serving_at(mount)?.ok_or_else(none);
+        return serving_at(mount)?.ok_or_else(|| none_at(mount));
     }
     if let Some(found) = serving_at(Path::new("."))? {
         return Ok(found);
@@ -254,11 +264,7 @@ pub fn choose(mount: Option<&Path>) -> Result<Found, Failure> {
     match (running.pop(), running.is_empty()) {
         (Some(only), true) => Ok(only),
         (None, _) => {
-            let dead = |(point, _): &(PathBuf, Device)| {
-                let tree = Tree::at(point).ok().flatten()?;
-                left_at(point, &tree).map(|failure| format!("; {failure}"))
-            };
-            let left: String = Tree::all().iter().filter_map(dead).collect();
+            let left: String = Tree::all_dead().iter().map(|point| format!("; {}", left_at(point))).collect();
             Err(Failure::Choice(format!(
                 "no uo2cb of yours is running (looked in {}); start one: uo2cb mount DIR{left}",
                 places()

@@ -17,6 +17,7 @@ pub(crate) use uo2cb_fusefs::fusermount;
 use uo2cb_fusefs::mounts::{Device, Id, Mounts};
 
 use crate::error::Error;
+pub use limited::side_by_side;
 pub(crate) use limited::within;
 use place::{Follow, failed};
 pub use place::{Place, SETTLED};
@@ -76,6 +77,15 @@ impl Tree {
         let mounts = Mounts::read().unwrap_or_default();
         let ours = mounts.iter().filter(|mount| mount.ours && mounts.cover(mount).is_none());
         ours.map(|mount| (mount.point.clone(), mount.device)).collect()
+    }
+
+    /// Those of [`all`](Self::all) that have lost their daemons; all are asked at the same time.
+    pub fn all_dead() -> Vec<PathBuf> {
+        let dead = |(point, _): (PathBuf, Device)| {
+            let tree = Self::at(&point).ok().flatten()?;
+            tree.is_dead(&point).then_some(point)
+        };
+        side_by_side(Self::all(), dead).into_iter().flatten().collect()
     }
 
     /// Has it lost its daemon? One that is there but does not answer counts as there.
