@@ -24,20 +24,23 @@ fn pid_at(world: &World, mount: &str) -> i32 {
     status["pid"].as_i64().unwrap().try_into().unwrap()
 }
 
+/// Mounts a node on a new directory of each of these names. Their processes.
+fn nodes(world: &World, names: &[&str]) -> Vec<i32> {
+    let node = |name: &&str| {
+        fs::create_dir(world.folder.path().join(name)).unwrap();
+        world.ok(&["mount", name]);
+        pid_at(world, name)
+    };
+    names.iter().map(node).collect()
+}
+
 #[test]
 fn a_stopped_node_is_not_waited_for_and_costs_others_nothing() {
     if !can_mount() {
         return;
     }
     let world = World::new();
-    let stopped: Vec<i32> = ["a", "b", "c"]
-        .iter()
-        .map(|name| {
-            fs::create_dir(world.folder.path().join(name)).unwrap();
-            world.ok(&["mount", name]);
-            pid_at(&world, name)
-        })
-        .collect();
+    let stopped = nodes(&world, &["a", "b", "c"]);
     world.ok(&["mount", "config"]);
     // Somebody is in one of them already.
     let mut shell = std::process::Command::new("sh");
@@ -83,15 +86,7 @@ fn mounts_that_do_not_answer_take_the_time_of_one() {
         return;
     }
     let world = World::new();
-    let names = ["a", "b", "c", "d", "e"];
-    let stopped: Vec<i32> = names
-        .iter()
-        .map(|name| {
-            fs::create_dir(world.folder.path().join(name)).unwrap();
-            world.ok(&["mount", name]);
-            pid_at(&world, name)
-        })
-        .collect();
+    let stopped = nodes(&world, &["a", "b", "c", "d", "e"]);
     for pid in &stopped {
         kill(*pid, libc::SIGSTOP);
         fs::remove_file(world.run_dir().join(format!("{pid}.sock"))).unwrap();

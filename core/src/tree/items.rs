@@ -268,7 +268,7 @@ impl Items {
         item
     }
 
-    /// Waits the removal of an item, or of the one it belongs to, for stores?
+    /// Has the removal of an item, or of the one that it belongs to, begun? It waits for stores then.
     pub(crate) fn dropping(&self, item: ItemId) -> bool {
         self.dir(self.fragment(item)).map_or(true, |dir| dir.dropping)
     }
