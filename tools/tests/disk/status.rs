@@ -72,7 +72,8 @@ fn hung() {
         shown["phase"] == "silent"
     });
     let disk = &shown["disk"];
-    assert!(disk["silent_in_ms"].as_u64().unwrap() > 3000, "{shown}");
+    // Whole milliseconds: it was more than that by less than one, perhaps.
+    assert!(disk["silent_in_ms"].as_u64().unwrap() >= 3000, "{shown}");
     assert_eq!((&disk["steady"], &disk["write_timeout_in_ms"]), (&true.into(), &60_000.into()));
     let text = daemon.world.ok(&["status"]);
     assert!(text.contains(", silent for ") && text.contains(" ms of 60000 ms write timeout"), "{text}");
