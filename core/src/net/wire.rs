@@ -325,16 +325,15 @@ impl<'a> Message<'a> {
             return Ok(None);
         };
         let header = Header::decode(first);
+        if !(REQUEST..=KEEPALIVE_ANSWER).contains(&header.magic) {
+            return Err(ProtocolError::Magic(header.magic));
+        }
         let length = usize::from(header.length);
+        if length > PAYLOAD_MAX {
+            return Err(ProtocolError::Length(header.length));
+        }
         // A payload is a request's; behind others it is skipped, as by the kernel.
-        let wanted = match header.magic {
-            REQUEST | STATUS | KEEPALIVE_REQUEST | KEEPALIVE_ANSWER if length <= PAYLOAD_MAX => length,
-            REQUEST | STATUS | KEEPALIVE_REQUEST | KEEPALIVE_ANSWER => {
-                return Err(ProtocolError::Length(header.length));
-            }
-            magic => return Err(ProtocolError::Magic(magic)),
-        };
-        let Some(payload) = rest.get(..wanted) else { return Ok(None) };
+        let Some(payload) = rest.get(..length) else { return Ok(None) };
         let Header { kind, number, system, status, .. } = header;
         let message = match header.magic {
             REQUEST => Self::Request { kind, number, payload },
@@ -345,7 +344,7 @@ impl<'a> Message<'a> {
             KEEPALIVE_REQUEST => Self::KeepaliveRequest,
             _ => Self::KeepaliveAnswer,
         };
-        Ok(Some((message, HEADER_BYTES + wanted)))
+        Ok(Some((message, HEADER_BYTES + length)))
     }
 }
 
