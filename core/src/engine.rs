@@ -15,13 +15,14 @@ use crate::call::Call;
 use crate::consumers::{Consumers, Step};
 use crate::effect::{Effect, Effects};
 use crate::error::Refusal;
+use crate::fence::Beats;
 use crate::heartbeat::Method;
 use crate::ids::{ItemId, View};
 use crate::machines::Machines;
 use crate::message::{Action, Input};
 use crate::note::Note;
 use crate::pending::Pending;
-use crate::status::{self, RegionStatus, Status};
+use crate::status::{self, OwnNode, RegionStatus, Status};
 use crate::time::{Instant, Now};
 use crate::tree::{Owner, Tree};
 use crate::views::Views;
@@ -44,6 +45,8 @@ enum Life {
     Stopping,
     /// Nothing more is to come.
     Ended,
+    /// Nor is anything written any more: this node had to go.
+    Fenced,
 }
 
 /// The stack.
@@ -133,6 +136,29 @@ impl Engine {
     /// The entries of a tree, to read.
     pub fn tree(&self, view: View) -> &Tree {
         self.views.tree(view)
+    }
+
+    /// Whether others count on this node, and until when by what it has done so far.
+    pub fn beats(&self) -> Beats {
+        match (self.life, self.machines.heartbeat.good()) {
+            (Life::Fenced, _) => Beats::Fenced,
+            (_, Some(good)) => Beats::Good(good),
+            (_, None) => Beats::Unwatched,
+        }
+    }
+
+    /// Who this node is in the cluster, as far as it is configured, and what a fence is to do.
+    pub fn own(&self) -> OwnNode<'_> {
+        let cluster = self.machines.nodes.cluster();
+        let local = cluster.and_then(|cluster| cluster.local());
+        let num = local.and_then(|local| local.num);
+        OwnNode {
+            cluster: cluster.map(|cluster| &cluster.name),
+            node: local.map(|local| &local.name),
+            num,
+            up: num.is_some_and(|num| self.machines.heartbeat.layer.check_node_status(None, num)),
+            fence_method: cluster.map(|cluster| cluster.fence_method).unwrap_or_default(),
+        }
     }
 
     /// The state, to read.

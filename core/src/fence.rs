@@ -7,6 +7,7 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::name::Name;
+use crate::time::Instant;
 
 /// What a fence does to the machine (`fence_method`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -40,6 +41,12 @@ pub enum FenceReason {
         /// For how long.
         silent: Duration,
     },
+    /// o2net cannot go on, so others cannot reach this node, whatever it writes to the disks: a kernel beside us whose
+    /// file system is mounted would give up its life for that (`spec/kernel-drive.md`).
+    Network {
+        /// What has failed, and how.
+        what: String,
+    },
 }
 
 impl fmt::Display for FenceReason {
@@ -52,6 +59,29 @@ impl fmt::Display for FenceReason {
                     silent.as_millis()
                 )
             }
+            Self::Network { what } => write!(f, "o2net cannot go on: {what}"),
         }
     }
+}
+
+/// Whether others count on this node, and for how long: what a watchdog must know.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Beats {
+    /// They do not: no region is steady yet, or none is any more, or userspace says who is up.
+    Unwatched,
+    /// They do.
+    Good(Good),
+    /// This node is fenced.
+    Fenced,
+}
+
+/// Until when beats are good.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Good {
+    /// Then this node fences itself, unless a good beat comes before.
+    pub until: Instant,
+    /// Others count it as dead then, and no sooner. Until then it must have stopped.
+    pub dead: Instant,
+    /// From the beginning of a good beat to `until`.
+    pub timeout: Duration,
 }

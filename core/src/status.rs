@@ -104,6 +104,21 @@ pub struct ClusterStatus {
     pub up: NodeSet,
 }
 
+/// This node, as others know it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OwnNode<'a> {
+    /// Name of the cluster, if there is one.
+    pub cluster: Option<&'a Name>,
+    /// Name of the local node, if there is one.
+    pub node: Option<&'a Name>,
+    /// And its number.
+    pub num: Option<NodeNum>,
+    /// Whether it is up in a region, so that others may count on it.
+    pub up: bool,
+    /// What a fence does.
+    pub fence_method: FenceMethod,
+}
+
 /// A node.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NodeStatus {

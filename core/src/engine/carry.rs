@@ -45,7 +45,7 @@ impl Engine {
     fn carry_out(&mut self, now: Now, request: Option<RequestId>, effect: Effect) {
         match effect {
             // Who has been fenced writes nothing any more.
-            Effect::Do(Action::Disk(_, DiskRequest::Write { .. })) if self.life == Life::Ended => {}
+            Effect::Do(Action::Disk(_, DiskRequest::Write { .. })) if self.life == Life::Fenced => {}
             Effect::Do(action) => self.actions.push_back(action),
             Effect::Note(note) => self.note(note),
             Effect::Edge(edge) => self.edge(edge),
@@ -99,10 +99,10 @@ impl Engine {
 
     /// This node goes: nothing is written any more, and the driver hears of it before all else.
     fn fence(&mut self, reason: FenceReason) {
-        if self.life == Life::Ended {
+        if matches!(self.life, Life::Ended | Life::Fenced) {
             return;
         }
-        self.life = Life::Ended;
+        self.life = Life::Fenced;
         let method = self.machines.nodes.cluster().map(|cluster| cluster.fence_method).unwrap_or_default();
         // The lines that led to it, then the fence, then what is left to do; nothing is written any more.
         let actions = core::mem::take(&mut self.actions);

@@ -19,7 +19,7 @@ impl Engine {
         let events = consumers.delivery.next_number();
         let outcome = match self.life {
             Life::Running => views.apply(view, machines, effects, consumers, call, op),
-            Life::Stopping | Life::Ended => Outcome::Ready(Err(Refusal::ShuttingDown)),
+            Life::Stopping | Life::Ended | Life::Fenced => Outcome::Ready(Err(Refusal::ShuttingDown)),
         };
         match (outcome, op) {
             (Outcome::Ready(result), _) => {
@@ -129,7 +129,7 @@ impl Engine {
         let Self { views, machines, consumers, effects, .. } = self;
         let subscribed = match self.life {
             Life::Running => consumers.subscribe(subscribe, &mut views.config.tree, machines, effects, now),
-            Life::Stopping | Life::Ended => Err(Refusal::ShuttingDown),
+            Life::Stopping | Life::Ended | Life::Fenced => Err(Refusal::ShuttingDown),
         };
         if let Err(refusal) = subscribed {
             let region = subscribe.region.map(<[u8]>::to_vec);

@@ -10,6 +10,7 @@ use super::layer::Layer;
 use crate::call::Call;
 use crate::effect::{Effect, Effects};
 use crate::error::Refusal;
+use crate::fence::Good;
 use crate::ids::{ItemId, NodeNum, RequestId};
 use crate::name::Name;
 use crate::nodeman::NodeManager;
@@ -144,6 +145,12 @@ pub trait Method: AsAny + Debug + Send {
 
     /// When [`timeout`](Self::timeout) is wanted next.
     fn next_timeout(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Until when this node proves that it lives by what it has done so far. None: others do not count on it, at least
+    /// not for anything that this method does.
+    fn good(&self) -> Option<Good> {
         None
     }
 

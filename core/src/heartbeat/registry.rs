@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use super::layer::{Layer, Region};
 use super::method::Method;
 use crate::error::Refusal;
+use crate::fence::Good;
 use crate::ids::ItemId;
 use crate::name::Name;
 use crate::text::chomp;
@@ -103,6 +104,11 @@ impl Heartbeat {
     /// Is a region of any method still about to stop?
     pub(crate) fn stopping(&self) -> bool {
         self.methods.iter().any(|method| method.stopping())
+    }
+
+    /// Until when this node proves that it lives, by the first method for which it will not any more.
+    pub(crate) fn good(&self) -> Option<Good> {
+        self.methods.iter().filter_map(|method| method.good()).min_by_key(|good| good.until)
     }
 
     /// A region of the active method has been made.

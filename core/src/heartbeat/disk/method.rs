@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use super::attributes::{self, GROUP, GroupFile, REGION, RegionFile};
 use super::context::{Common, Context, Timer};
+use super::good::good;
 use super::note::DiskNote;
 use super::region::{Phase, Region};
 use super::request::DiskRequest;
@@ -12,6 +13,7 @@ use super::run::Run;
 use super::{Disk, PERIOD, expire};
 use crate::effect::{Effect, Effects};
 use crate::error::Refusal;
+use crate::fence::Good;
 use crate::heartbeat::event::{NodeName, Telling};
 use crate::heartbeat::method::{self as heartbeat, Method};
 use crate::ids::{ItemId, NodeNum, RequestId};
@@ -213,6 +215,10 @@ impl Method for Disk {
 
     fn next_timeout(&self) -> Option<Instant> {
         self.common.timers.next()
+    }
+
+    fn good(&self) -> Option<Good> {
+        good(&self.regions, &self.common)
     }
 
     fn stop_uncleanly(&mut self, effects: &mut Effects) {

@@ -7,6 +7,7 @@
 mod attributes;
 mod block;
 mod context;
+mod good;
 mod method;
 pub(crate) mod note;
 mod noticed;

@@ -6,7 +6,8 @@ use core::time::Duration;
 
 use super::*;
 use crate::error::Errno;
-use crate::ids::{RequestId, View};
+use crate::fence::Beats;
+use crate::ids::{NodeNum, RequestId, View};
 use crate::message::{Action, Input};
 use crate::testing::{Bench, Registration};
 
@@ -15,6 +16,7 @@ mod clock;
 mod duration;
 mod ending;
 mod global;
+mod good;
 mod random;
 mod several;
 mod starting;
