@@ -22,6 +22,7 @@ pub mod service;
 pub mod sim;
 pub mod stress;
 pub mod subject;
+pub mod switch;
 pub mod words;
 
 pub use uo2cb_test_support::{loops, not_run, poll, rng, shrink};

@@ -1,0 +1,106 @@
+//! A network name space of a node's own.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::process::Command;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
+
+use super::frame;
+use crate::guest::Error;
+use crate::program;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// A name space, and a thread that lives in it: only threads can be moved, and a program that is to end with the test
+/// ends with the thread that started it.
+#[derive(Debug)]
+pub struct NameSpace {
+    jobs: Option<Sender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl NameSpace {
+    /// A new one, with its loopback device up.
+    ///
+    /// # Errors
+    /// No rights to make one, or no `ip`.
+    pub fn new() -> Result<Self, Error> {
+        let (jobs, todo) = channel::<Job>();
+        let thread = std::thread::Builder::new().name("name space".into()).spawn(move || {
+            for job in todo {
+                job();
+            }
+        })?;
+        let space = Self { jobs: Some(jobs), thread: Some(thread) };
+        space.run(|| {
+            // SAFETY: of this thread only the network changes; descriptors and memory stay shared with the others.
+            unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNET) }
+                .map_err(|error| Error::new(format!("a network name space: {error}")))?;
+            ip("link set lo up")
+        })??;
+        Ok(space)
+    }
+
+    /// Runs something inside, and waits for its end. Programs that it starts are inside as well.
+    ///
+    /// # Errors
+    /// It panicked.
+    pub fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+        let (sender, result) = channel();
+        let job = Box::new(move || {
+            // Nobody waits when the caller has panicked.
+            let _ = sender.send(job());
+        });
+        let sent = self.jobs.as_ref().is_some_and(|jobs| jobs.send(job).is_ok());
+        let done = sent.then(|| result.recv().ok()).flatten();
+        done.ok_or_else(|| Error::new("the thread of a name space has panicked"))
+    }
+
+    /// Makes the tap device of `node`, and gives it the node's address.
+    pub(super) fn tap(&self, node: u8) -> Result<File, Error> {
+        self.run(move || {
+            let tap = open("tap0")?;
+            ip(&format!("link set tap0 address {} addrgenmode none", frame::mac_text(node)))?;
+            ip(&format!("address add {}/24 dev tap0", frame::address(node)))?;
+            ip("link set tap0 up")?;
+            Ok(tap)
+        })?
+    }
+}
+
+impl Drop for NameSpace {
+    fn drop(&mut self) {
+        drop(self.jobs.take());
+        if let Some(thread) = self.thread.take() {
+            // It has said why, if it panicked.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Makes a tap device. It goes with its descriptor.
+fn open(name: &str) -> Result<File, Error> {
+    let tun = File::options().read(true).write(true).custom_flags(libc::O_NONBLOCK).open("/dev/net/tun");
+    let tun = tun.map_err(|error| Error::new(format!("/dev/net/tun: {error}")))?;
+    // SAFETY: all zero is a value of this struct of plain numbers.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    let name = CString::new(name).map_err(|error| Error::new(error.to_string()))?;
+    for (to, from) in request.ifr_name.iter_mut().zip(name.as_bytes()) {
+        *to = *from as libc::c_char;
+    }
+    // Frames as they are, without anything in front.
+    request.ifr_ifru.ifru_flags = (libc::IFF_TAP | libc::IFF_NO_PI) as libc::c_short;
+    // SAFETY: TUNSETIFF reads and writes one ifreq, which `request` is.
+    let done = unsafe { libc::ioctl(tun.as_raw_fd(), libc::TUNSETIFF as _, &raw mut request) };
+    if done < 0 {
+        return Err(Error::new(format!("a tap device: {}", std::io::Error::last_os_error())));
+    }
+    Ok(tun)
+}
+
+fn ip(arguments: &str) -> Result<(), Error> {
+    program::output(Command::new("ip").args(arguments.split(' '))).map(drop)
+}
