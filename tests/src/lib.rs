@@ -12,6 +12,7 @@ pub mod compare;
 pub mod disks;
 pub mod generate;
 pub mod guest;
+pub mod lines;
 pub mod list;
 pub mod mount;
 pub mod nvmet;
@@ -24,5 +25,6 @@ pub mod stress;
 pub mod subject;
 pub mod switch;
 pub mod words;
+pub mod worker;
 
 pub use uo2cb_test_support::{loops, not_run, poll, rng, shrink};

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::mount::{UnmountFlags, unmount};
@@ -96,6 +96,19 @@ impl Mount {
         self.server.kill()?;
         self.server.wait()?;
         Ok(())
+    }
+
+    /// How the server ended, if it has.
+    ///
+    /// # Errors
+    /// It cannot be asked.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>, Error> {
+        Ok(self.server.try_wait()?)
+    }
+
+    /// What the server writes to its standard error; for once, and if it was started with a pipe there.
+    pub fn stderr(&mut self) -> Option<ChildStderr> {
+        self.server.stderr.take()
     }
 
     /// What the kernel has in /sys/kernel/debug, if that is shown.

@@ -1,16 +1,17 @@
 //! A real kernel under QEMU, with a shell to run commands in it.
 //!
 //! The guest boots an unpacked kernel package and an initramfs made on the spot. Its first serial port is the
-//! console, kept in a file; the second carries a shell: [`Guest::run`] sends one command and returns what it printed.
+//! console, whose lines are kept with their times; the second carries a shell: [`Guest::run`] sends one command and returns what it printed.
 //! Software emulation only, so it works for any user; dropping the guest ends it.
 
 mod initramfs;
 mod kernel;
+pub mod qmp;
 mod shell;
 
 use std::fmt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -18,10 +19,11 @@ use parking_lot::Mutex;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
+use crate::lines::Line;
 use crate::program;
 use initramfs::Initramfs;
 use kernel::Kernel;
-use shell::Shell;
+use shell::{REST, Shell};
 
 /// Where the kernel's tree is mounted in the guest.
 pub const TREE: &str = "/sys/kernel/config";
@@ -126,11 +128,10 @@ impl Builder {
         let folder = tempfile::tempdir()?;
         let initrd = folder.path().join("initrd");
         std::fs::write(&initrd, self.initramfs(&kernel)?)?;
-        let console = folder.path().join("console");
-        let mut child = self.qemu(&kernel, &initrd, &console).spawn().map_err(|error| {
+        let mut child = self.qemu(&kernel, &initrd).spawn().map_err(|error| {
             Error::new(format!("cannot start qemu-system-x86_64 (package qemu-system-x86): {error}"))
         })?;
-        let shell = Shell::new(&mut child, console)?;
+        let shell = Shell::new(&mut child)?;
         let mut guest = Guest { child, shell, _folder: folder };
         guest.shell.wait_ready(deadline)?;
         Ok(guest)
@@ -157,7 +158,7 @@ impl Builder {
         Ok(image.finish())
     }
 
-    fn qemu(&self, kernel: &Kernel, initrd: &std::path::Path, console: &std::path::Path) -> Command {
+    fn qemu(&self, kernel: &Kernel, initrd: &std::path::Path) -> Command {
         let mut qemu = Command::new("qemu-system-x86_64");
         qemu.args([
             "-accel",
@@ -174,7 +175,8 @@ impl Builder {
         qemu.arg("-kernel").arg(kernel.image()).arg("-initrd").arg(initrd);
         // On a loaded machine the emulated timer is too late for the kernel's test of it, and the boot would end.
         qemu.args(["-append", "console=ttyS0 panic=-1 quiet no_timer_check"]);
-        qemu.arg("-serial").arg(format!("file:{}", console.display()));
+        // Its standard error, a pipe: each line is here as soon as it is printed, and QEMU's own words are among them.
+        qemu.args(["-serial", "file:/proc/self/fd/2"]);
         qemu.args(["-chardev", "stdio,id=shell,signal=off", "-serial", "chardev:shell"]);
         for (at, (disk, drive, device)) in self.disks.iter().enumerate() {
             let options = "format=raw,if=none,cache=none,file.locking=off";
@@ -210,9 +212,21 @@ impl Guest {
         self.shell.run(command, deadline)
     }
 
-    /// Everything that the kernel has printed so far.
-    pub fn console(&self) -> String {
-        self.shell.console()
+    /// What the kernel has printed on its console so far.
+    pub fn console(&self) -> Vec<Line> {
+        self.shell.console().so_far()
+    }
+
+    /// How QEMU ended, if it has: when the kernel has restarted, with success. The console is complete then.
+    ///
+    /// # Errors
+    /// It cannot be asked.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>, Error> {
+        let ended = self.child.try_wait()?;
+        if ended.is_some() {
+            self.shell.console().complete(REST);
+        }
+        Ok(ended)
     }
 }
 

@@ -1,32 +1,34 @@
 //! The shell on the guest's second serial port.
 
-use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::path::PathBuf;
-use std::process::{Child, ChildStderr, ChildStdin};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, ChildStdin};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use super::Error;
+use crate::lines::Lines;
 
 /// Starts the line that ends a command's output.
 const DONE: &str = "@@done ";
 /// How much of the console an error shows.
 const TAIL_LINES: usize = 80;
+/// For the rest of the console, when QEMU has ended.
+pub(super) const REST: Duration = Duration::from_secs(5);
 
 /// Sends commands, collects what they print.
 #[derive(Debug)]
 pub(super) struct Shell {
     input: ChildStdin,
     lines: Receiver<String>,
-    stderr: Option<ChildStderr>,
-    console: PathBuf,
+    console: Lines,
 }
 
 impl Shell {
-    /// Takes over the pipes of a QEMU whose standard input and output are the serial port.
-    pub(super) fn new(child: &mut Child, console: PathBuf) -> Result<Self, Error> {
-        let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
+    /// Takes over the pipes of a QEMU whose standard input and output are the serial port, and whose standard error is
+    /// the console.
+    pub(super) fn new(child: &mut Child) -> Result<Self, Error> {
+        let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (Some(input), Some(output), Some(console)) = pipes else {
             return Err(Error::new("qemu was started without pipes"));
         };
         let (sender, lines) = channel();
@@ -38,7 +40,7 @@ impl Shell {
                 }
             }
         });
-        Ok(Self { input, lines, stderr: child.stderr.take(), console })
+        Ok(Self { input, lines, console: Lines::of(console) })
     }
 
     /// Waits until the boot has come to the shell. Nothing may be sent before: it would be lost.
@@ -77,22 +79,18 @@ impl Shell {
         }
     }
 
-    pub(super) fn console(&self) -> String {
-        fs::read(&self.console).map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default()
+    pub(super) fn console(&self) -> &Lines {
+        &self.console
     }
 
-    /// The guest is gone: QEMU's own words say why it refused to start, the console why the kernel stopped.
+    /// The guest is gone: the console says why the kernel stopped, or QEMU why it refused to start.
     fn ended(&mut self, during: &str) -> Error {
-        let mut words = String::new();
-        if let Some(stderr) = self.stderr.as_mut() {
-            // Without words the console has to do.
-            let _ = stderr.read_to_string(&mut words);
-        }
-        Error::new(format!("the guest ended during: {during}\n{words}{}", self.tail()))
+        self.console.complete(REST);
+        Error::new(format!("the guest ended during: {during}\n{}", self.tail()))
     }
 
     fn tail(&self) -> String {
-        let console = self.console();
+        let console = self.console.text();
         let lines: Vec<&str> = console.lines().collect();
         lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
     }

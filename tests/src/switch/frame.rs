@@ -9,8 +9,9 @@ const ETHERNET: usize = 14;
 const IPV4: [u8; 2] = [8, 0];
 const TCP: u8 = 6;
 const ICMP: u8 = 1;
-/// TCP flags.
-const SYN_FIN: u8 = 3;
+/// The TCP flag of a beginning; alone in the first segment of a connection.
+pub const SYN: u8 = 2;
+const FIN: u8 = 1;
 const RST: u8 = 4;
 const ACK: u8 = 16;
 
@@ -96,7 +97,7 @@ pub(super) fn reset(frame: &[u8]) -> Option<Vec<u8>> {
     let (seq, ack, flags) = if of.flags & ACK != 0 {
         (of.ack, 0, RST)
     } else {
-        let taken = u32::try_from(of.data.len()).ok()? + (of.flags & SYN_FIN).count_ones();
+        let taken = u32::try_from(of.data.len()).ok()? + (of.flags & (SYN | FIN)).count_ones();
         (0, of.seq.wrapping_add(taken), RST | ACK)
     };
     tcp.extend_from_slice(&seq.to_be_bytes());

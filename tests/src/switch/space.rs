@@ -5,22 +5,15 @@ use std::fs::File;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::process::Command;
-use std::sync::mpsc::{Sender, channel};
-use std::thread::JoinHandle;
 
 use super::frame;
 use crate::guest::Error;
 use crate::program;
+use crate::worker::Worker;
 
-type Job = Box<dyn FnOnce() + Send>;
-
-/// A name space, and a thread that lives in it: only threads can be moved, and a program that is to end with the test
-/// ends with the thread that started it.
+/// A name space, and the thread that lives in it.
 #[derive(Debug)]
-pub struct NameSpace {
-    jobs: Option<Sender<Job>>,
-    thread: Option<JoinHandle<()>>,
-}
+pub struct NameSpace(Worker);
 
 impl NameSpace {
     /// A new one, with its loopback device up.
@@ -28,35 +21,23 @@ impl NameSpace {
     /// # Errors
     /// No rights to make one, or no `ip`.
     pub fn new() -> Result<Self, Error> {
-        let (jobs, todo) = channel::<Job>();
-        let thread = std::thread::Builder::new().name("name space".into()).spawn(move || {
-            for job in todo {
-                job();
-            }
-        })?;
-        let space = Self { jobs: Some(jobs), thread: Some(thread) };
-        space.run(|| {
+        let worker = Worker::new()?;
+        worker.run(|| {
             // SAFETY: of this thread only the network changes; descriptors and memory stay shared with the others.
             unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNET) }
                 .map_err(|error| Error::new(format!("a network name space: {error}")))?;
             ip("link set lo up")
         })??;
-        Ok(space)
+        Ok(Self(worker))
     }
 
-    /// Runs something inside, and waits for its end. Programs that it starts are inside as well.
+    /// Runs something inside, and waits for its end. Programs that it starts are inside as well, and end with the name
+    /// space if they are to end with their thread.
     ///
     /// # Errors
     /// It panicked.
     pub fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
-        let (sender, result) = channel();
-        let job = Box::new(move || {
-            // Nobody waits when the caller has panicked.
-            let _ = sender.send(job());
-        });
-        let sent = self.jobs.as_ref().is_some_and(|jobs| jobs.send(job).is_ok());
-        let done = sent.then(|| result.recv().ok()).flatten();
-        done.ok_or_else(|| Error::new("the thread of a name space has panicked"))
+        self.0.run(job)
     }
 
     /// Makes the tap device of `node`, and gives it the node's address.
@@ -68,16 +49,6 @@ impl NameSpace {
             ip("link set tap0 up")?;
             Ok(tap)
         })?
-    }
-}
-
-impl Drop for NameSpace {
-    fn drop(&mut self) {
-        drop(self.jobs.take());
-        if let Some(thread) = self.thread.take() {
-            // It has said why, if it panicked.
-            let _ = thread.join();
-        }
     }
 }
 
