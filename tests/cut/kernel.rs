@@ -1,0 +1,126 @@
+//! A real kernel as a node.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use uo2cb_tests::cut::End;
+
+use uo2cb_tests::guest::qmp::{self, Qmp};
+use uo2cb_tests::guest::{DEBUGFS, Error, Guest, TREE};
+use uo2cb_tests::lines::{self, Line};
+use uo2cb_tests::switch::{Switch, frame};
+use uo2cb_tests::worker::Worker;
+
+use crate::cluster::{self, Call, REGION};
+use crate::node::Node;
+
+const BOOT: Duration = Duration::from_secs(300);
+const SOON: Duration = Duration::from_secs(60);
+/// The last line of a node that fences itself.
+const SORRY: &str = "ocfs2 is very sorry to be fencing this system";
+
+pub(crate) struct Kernel {
+    guest: Option<Guest>,
+    // Dropped after the guest, which would end with it.
+    _worker: Worker,
+    qmp: PathBuf,
+    /// What is left of a guest that has ended.
+    last: Vec<Line>,
+    end: Option<End>,
+    /// Ends QEMU with the last line: else it would wait for a hung write, and let it through to the disk.
+    panics: bool,
+}
+
+impl Kernel {
+    /// A guest with the cluster, but without the region yet.
+    pub(crate) fn boot(
+        node: u8,
+        count: u8,
+        switch: &Switch,
+        image: &Path,
+        folder: &Path,
+        panics: bool,
+    ) -> Result<Self, Error> {
+        let socket = folder.join(format!("qmp-{node}"));
+        let card = format!("virtio-net-pci,netdev=link,mac={},romfile=", frame::mac_text(node));
+        let mut guest = Guest::builder()
+            .module("virtio_pci")
+            .module("virtio_net")
+            .module("ocfs2_nodemanager")
+            .disk(image)
+            .setup("dmesg -n 7")
+            .setup(&format!("ifconfig eth0 {} netmask 255.255.255.0 up", frame::address(node)));
+        let [option, value] = qmp::argument(&socket);
+        for argument in ["-netdev", &switch.guest(node)?, "-device", &card, &option, &value] {
+            guest = guest.argument(argument);
+        }
+        let worker = Worker::new()?;
+        let guest = Some(worker.run(move || guest.boot(BOOT))??);
+        let mut kernel = Self { guest, _worker: worker, qmp: socket, last: Vec::new(), end: None, panics };
+        kernel.apply(&cluster::make(node, count, panics))?;
+        Ok(kernel)
+    }
+
+    fn apply(&mut self, calls: &[Call]) -> Result<(), Error> {
+        let line = |call: &Call| match call {
+            Call::Mkdir(path) => format!("mkdir {TREE}/{path}"),
+            Call::Write(path, value) => format!("echo {value} > {TREE}/{path}"),
+        };
+        let lines: Vec<_> = calls.iter().map(line).collect();
+        self.run(&lines.join(" && ")).map(drop)
+    }
+
+    fn run(&mut self, command: &str) -> Result<Vec<String>, Error> {
+        let guest = self.guest.as_mut().ok_or_else(|| Error::from("the guest has ended".to_owned()))?;
+        guest.run(command, SOON)
+    }
+
+    fn end(&mut self, end: End) {
+        if let Some(guest) = self.guest.take() {
+            self.last = guest.console();
+        }
+        self.end = Some(end);
+    }
+}
+
+impl Node for Kernel {
+    fn start(&mut self) -> Result<(), Error> {
+        self.apply(&cluster::make_region())?;
+        self.run(&format!("exec 7<>/dev/vda; echo 7 > {TREE}/{REGION}/dev && exec 7>&-")).map(drop)
+    }
+
+    fn leave(&mut self) -> Result<(), Error> {
+        self.run(&format!("rmdir {TREE}/{REGION}")).map(drop)
+    }
+
+    fn hang(&mut self, hang: bool) -> Result<(), Error> {
+        Qmp::connect(&self.qmp)?.hang_writes(0, hang)
+    }
+
+    fn kill(&mut self) -> Result<(), Error> {
+        self.end(End::Killed);
+        Ok(())
+    }
+
+    fn debug(&mut self, file: &str) -> Result<String, Error> {
+        Ok(self.run(&format!("cat {DEBUGFS}/{file}"))?.join("\n"))
+    }
+
+    fn lines(&self) -> Vec<Line> {
+        let lines = self.guest.as_ref().map_or_else(|| self.last.clone(), Guest::console);
+        let text = |line: Line| Some(Line { at: line.at, text: lines::of_kernel(&line.text)?.to_owned() });
+        lines.into_iter().filter_map(text).collect()
+    }
+
+    fn ended(&mut self) -> Result<Option<End>, Error> {
+        let Some(guest) = self.guest.as_mut() else { return Ok(self.end.clone()) };
+        let sorry = || guest.console().iter().any(|line| line.text.contains(SORRY));
+        if self.panics && sorry() {
+            self.end(End::Fenced);
+        } else if let Some(status) = guest.ended()? {
+            let fenced = status.success() && guest.console().iter().any(|line| line.text.contains(SORRY));
+            self.end(if fenced { End::Fenced } else { End::Other(format!("QEMU: {status}")) });
+        }
+        Ok(self.end.clone())
+    }
+}

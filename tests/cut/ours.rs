@@ -1,0 +1,134 @@
+//! Our daemon as a node.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::os::fd::AsRawFd as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use rustix::mount::{UnmountFlags, unmount};
+use uo2cb_tests::cut::End;
+use uo2cb_tests::cut::run::Fault;
+use uo2cb_tests::guest::Error;
+use uo2cb_tests::lines::{self, Line, Lines};
+use uo2cb_tests::mount::Mount;
+use uo2cb_tests::switch::Switch;
+use uo2cb_tests::switch::space::NameSpace;
+
+use crate::cluster::{self, Call, REGION};
+use crate::node::Node;
+
+/// The exit status of a node that has fenced itself.
+const FENCED: i32 = 86;
+/// For the last lines of a daemon that has ended.
+const REST: Duration = Duration::from_secs(5);
+
+pub(crate) struct Ours {
+    mount: Mount,
+    lines: Lines,
+    image: PathBuf,
+    debug: Debugfs,
+    end: Option<End>,
+    // Dropped last: the daemon would end with its thread.
+    _space: NameSpace,
+}
+
+/// Where the debug files are mounted.
+struct Debugfs(PathBuf);
+
+impl Drop for Debugfs {
+    fn drop(&mut self) {
+        // Fails when it is gone already.
+        let _ = unmount(&self.0, UnmountFlags::DETACH);
+    }
+}
+
+impl Ours {
+    /// A daemon with the cluster, but without the region yet, in a network name space of its own.
+    pub(crate) fn start(
+        uo2cb: &Path,
+        node: u8,
+        count: u8,
+        switch: &Switch,
+        image: &Path,
+        folder: &Path,
+        fault: Option<Fault>,
+    ) -> Result<Self, Error> {
+        let space = NameSpace::new()?;
+        switch.tap(node, &space)?;
+        let debug = folder.join(format!("debug-{node}"));
+        fs::create_dir(&debug)?;
+        let mut server = Command::new(uo2cb);
+        server.env("UO2CB_RUNTIME_DIR", folder.join(format!("run-{node}"))).arg("mount");
+        server.arg("--debugfs").arg(&debug).stderr(Stdio::piped());
+        if let Some(fault) = fault {
+            server.arg("--fault").arg(fault.spec());
+        }
+        let mut mount = space.run(|| Mount::start(server, &["--foreground"]))??;
+        let lines = Lines::of(mount.stderr().ok_or_else(|| "no standard error".to_owned())?);
+        let image = image.to_owned();
+        let ours = Self { mount, lines, image, debug: Debugfs(debug), end: None, _space: space };
+        ours.apply(&cluster::make(node, count, false))?;
+        Ok(ours)
+    }
+
+    fn apply(&self, calls: &[Call]) -> Result<(), Error> {
+        for call in calls {
+            match call {
+                Call::Mkdir(path) => fs::create_dir(self.mount.root().join(path))
+                    .map_err(|error| format!("mkdir {path}: {error}"))?,
+                Call::Write(path, value) => fs::write(self.mount.root().join(path), format!("{value}\n"))
+                    .map_err(|error| format!("{value} > {path}: {error}"))?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Node for Ours {
+    fn start(&mut self) -> Result<(), Error> {
+        self.apply(&cluster::make_region())?;
+        let disk = File::options().read(true).write(true).open(&self.image)?;
+        let mut dev = File::options().write(true).open(self.mount.root().join(REGION).join("dev"))?;
+        Ok(dev.write_all(disk.as_raw_fd().to_string().as_bytes())?)
+    }
+
+    fn leave(&mut self) -> Result<(), Error> {
+        Ok(fs::remove_dir(self.mount.root().join(REGION))?)
+    }
+
+    fn hang(&mut self, _: bool) -> Result<(), Error> {
+        // By the fault that it was started with, at the same time.
+        Ok(())
+    }
+
+    fn kill(&mut self) -> Result<(), Error> {
+        self.mount.kill()?;
+        self.lines.complete(REST);
+        self.end = Some(End::Killed);
+        Ok(())
+    }
+
+    fn debug(&mut self, file: &str) -> Result<String, Error> {
+        let text = fs::read_to_string(self.debug.0.join(file));
+        Ok(text.map_err(|error| format!("{file}: {error}"))?)
+    }
+
+    fn lines(&self) -> Vec<Line> {
+        let text = |line: Line| Line { at: line.at, text: lines::of_ours(&line.text).to_owned() };
+        self.lines.so_far().into_iter().map(text).collect()
+    }
+
+    fn ended(&mut self) -> Result<Option<End>, Error> {
+        if self.end.is_none() {
+            if let Some(status) = self.mount.ended()? {
+                self.lines.complete(REST);
+                let fenced = status.code() == Some(FENCED);
+                self.end =
+                    Some(if fenced { End::Fenced } else { End::Other(format!("our daemon: {status}")) });
+            }
+        }
+        Ok(self.end.clone())
+    }
+}

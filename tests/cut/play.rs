@@ -1,0 +1,199 @@
+//! Plays a run with a choice of who the nodes are.
+
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use tempfile::TempDir;
+use uo2cb_tests::cut::run::{Run, Step};
+use uo2cb_tests::cut::{End, Record};
+use uo2cb_tests::guest::Error;
+use uo2cb_tests::switch::{PORT, Switch, frame, pcap};
+
+use crate::blocks::{Block, Blocks};
+use crate::kernel::Kernel;
+use crate::node::{Kind, Node, numbers, wait};
+use crate::ours::Ours;
+
+/// For nodes to see and reach each other.
+const SOON: Duration = Duration::from_secs(90);
+/// From the start of the regions to time 0, where that must be known beforehand: all are up and connected by then, also
+/// on a busy machine.
+const ZERO: f64 = 40.0;
+/// Between two looks whether a node has ended.
+const LOOK: Duration = Duration::from_millis(20);
+
+struct Cluster {
+    nodes: Vec<Box<dyn Node>>,
+    switch: Switch,
+    blocks: Blocks,
+    // Dropped last: all others have files there.
+    _folders: [TempDir; 2],
+}
+
+pub(crate) fn play(run: &Run, kinds: &[Kind], uo2cb: &Path) -> Result<Record, Error> {
+    let mut cluster = Cluster::make(run, kinds, uo2cb)?;
+    for step in run.before {
+        cluster.apply(*step)?;
+    }
+    let begin = Instant::now();
+    cluster.start()?;
+    let zero = if run.before.is_empty() {
+        cluster.connected()?;
+        let planned = begin + Duration::from_secs_f64(ZERO);
+        if run.hangs() && kinds.contains(&Kind::Ours) {
+            if Instant::now() > planned {
+                return Err(format!("not connected within {ZERO} s").into());
+            }
+            planned
+        } else {
+            Instant::now()
+        }
+    } else {
+        begin
+    };
+    let mut ends = Vec::new();
+    for (at, step) in run.steps {
+        cluster.watch(zero + Duration::from_secs_f64(*at), zero, &mut ends)?;
+        cluster.apply(*step)?;
+    }
+    cluster.watch(zero + Duration::from_secs_f64(run.until), zero, &mut ends)?;
+    cluster.record(zero, ends)
+}
+
+impl Cluster {
+    fn make(run: &Run, kinds: &[Kind], uo2cb: &Path) -> Result<Self, Error> {
+        // The image not in /tmp: that may be in memory, where there is no direct I/O. But paths of sockets are short.
+        let folders = [tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?, tempfile::tempdir()?];
+        let (image, folder) = (folders[0].path().join("image"), folders[1].path());
+        format(uo2cb, &image)?;
+        let switch = Switch::start(folder)?;
+        let blocks = Blocks::watch(&image, run.nodes)?;
+        let make = |node: u8, kind: Kind| -> Result<Box<dyn Node>, Error> {
+            let fault = run.fault(node, ZERO);
+            Ok(match kind {
+                Kind::Kernel => {
+                    Box::new(Kernel::boot(node, run.nodes, &switch, &image, folder, run.hangs())?)
+                }
+                Kind::Ours => Box::new(Ours::start(uo2cb, node, run.nodes, &switch, &image, folder, fault)?),
+            })
+        };
+        let nodes = thread::scope(|scope| {
+            let nodes = (1..=run.nodes).zip(kinds).map(|(node, kind)| scope.spawn(move || make(node, *kind)));
+            let nodes: Vec<_> = nodes.collect();
+            let joined = nodes.into_iter().map(|node| node.join().unwrap_or_else(|_| Err(panicked())));
+            joined.collect::<Result<_, _>>()
+        })?;
+        Ok(Self { nodes, switch, blocks, _folders: folders })
+    }
+
+    fn node(&mut self, node: u8) -> Result<&mut Box<dyn Node>, Error> {
+        let node = usize::from(node).checked_sub(1).and_then(|at| self.nodes.get_mut(at));
+        node.ok_or_else(|| "no such node".to_owned().into())
+    }
+
+    /// Starts all regions at once, and waits until all are steady.
+    fn start(&mut self) -> Result<(), Error> {
+        thread::scope(|scope| {
+            let starts: Vec<_> = self.nodes.iter_mut().map(|node| scope.spawn(|| node.start())).collect();
+            starts.into_iter().try_for_each(|start| start.join().unwrap_or_else(|_| Err(panicked())))
+        })
+    }
+
+    /// Waits until every node lists all others as connected.
+    fn connected(&mut self) -> Result<(), Error> {
+        let all: Vec<u8> = (1..).take(self.nodes.len()).collect();
+        for (node, own) in self.nodes.iter_mut().zip(1..) {
+            let others: Vec<u8> = all.iter().copied().filter(|node| *node != own).collect();
+            wait(&format!("node {own} is connected to {others:?}"), SOON, || {
+                let live = numbers(&node.debug("o2hb/livenodes")?);
+                Ok(live == all && numbers(&node.debug("o2net/connected_nodes")?) == others)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Waits until then, and notes who ends.
+    fn watch(&mut self, until: Instant, zero: Instant, ends: &mut Vec<(f64, u8, End)>) -> Result<(), Error> {
+        loop {
+            for (node, number) in self.nodes.iter_mut().zip(1..) {
+                if ends.iter().any(|(_, known, _)| *known == number) {
+                    continue;
+                }
+                if let Some(end) = node.ended()? {
+                    ends.push((seconds(zero, Instant::now()), number, end));
+                }
+            }
+            let now = Instant::now();
+            if now >= until {
+                return Ok(());
+            }
+            thread::sleep(LOOK.min(until - now));
+        }
+    }
+
+    fn apply(&mut self, step: Step) -> Result<(), Error> {
+        match step {
+            Step::Cut(pairs) => self.switch.cut(pairs.iter().copied()),
+            Step::Part(groups) => self.switch.part(groups),
+            Step::Heal => self.switch.heal_all(),
+            Step::Filter(node, filter) => self.switch.filter(node, Some(filter)),
+            Step::Open(node) => self.switch.filter(node, None),
+            Step::Hang(nodes) => nodes.iter().try_for_each(|node| self.node(*node)?.hang(true))?,
+            Step::Release(nodes) => nodes.iter().try_for_each(|node| self.node(*node)?.hang(false))?,
+            Step::Kill(node) => self.node(node)?.kill()?,
+            Step::Leave(node) => self.node(node)?.leave()?,
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, zero: Instant, ends: Vec<(f64, u8, End)>) -> Result<Record, Error> {
+        let mut lists = Vec::new();
+        let mut lines = Vec::new();
+        for (node, number) in self.nodes.iter_mut().zip(1..) {
+            if node.ended()?.is_none() {
+                let [live, connected] =
+                    ["o2hb/livenodes", "o2net/connected_nodes"].map(|file| node.debug(file));
+                lists.push((number, numbers(&live?), numbers(&connected?)));
+            }
+            lines.extend(node.lines().into_iter().map(|line| (seconds(zero, line.at), number, line.text)));
+        }
+        lines.sort_by(|one, other| one.0.total_cmp(&other.0));
+        let blocks =
+            self.blocks.found().into_iter().map(|Block { at, node }| (seconds(zero, at), node)).collect();
+        let mut syns = self.syns(zero, true)?;
+        syns.extend(self.syns(zero, false)?);
+        Ok(Record { lines, ends, blocks, lists, syns })
+    }
+
+    fn syns(&self, zero: Instant, delivered: bool) -> Result<Vec<(f64, u8, bool)>, Error> {
+        // Captures have the time of the day.
+        let zero =
+            SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs_f64() - zero.elapsed().as_secs_f64();
+        let frames = pcap::read(&self.switch.capture(!delivered))?;
+        let syns = frames.iter().filter_map(|(at, frame)| {
+            let segment = frame::segment(frame).filter(|of| of.flags == frame::SYN && of.to.1 == PORT)?;
+            Some((at.as_secs_f64() - zero, segment.to.0.octets()[3], delivered))
+        });
+        Ok(syns.collect())
+    }
+}
+
+/// From one moment to another, which may be before it.
+fn seconds(from: Instant, to: Instant) -> f64 {
+    to.saturating_duration_since(from).as_secs_f64() - from.saturating_duration_since(to).as_secs_f64()
+}
+
+fn panicked() -> Error {
+    "a thread of the run has panicked".to_owned().into()
+}
+
+fn format(uo2cb: &Path, image: &Path) -> Result<(), Error> {
+    // Writes every byte, without which QEMU would write more than the guest's own slot.
+    let output = Command::new(uo2cb).arg("format").arg(image).output()?;
+    if !output.status.success() {
+        return Err(format!("format: {}", String::from_utf8_lossy(&output.stderr).trim()).into());
+    }
+    Ok(())
+}

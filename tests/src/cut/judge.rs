@@ -1,0 +1,225 @@
+//! Compares what was seen with what must be.
+
+use super::run::{Must, Run, Since, Step};
+use super::{End, Record};
+
+/// Nothing may be earlier than in kernels by more than this, in seconds: times of two clocks, and of a disk that is read
+/// every now and then.
+const EARLY: f64 = 0.5;
+/// By how much anything may be late on a loaded machine.
+const LATE: f64 = 4.0;
+/// How many of something that is repeated may be missing or too many: a beat or a timer more or less.
+const MORE: usize = 1;
+
+/// What became of one thing that must be seen.
+#[derive(Clone, Debug)]
+pub struct Judgement {
+    /// What it is, in words.
+    pub what: String,
+    /// What kernels did.
+    pub kernel: String,
+    /// What was seen.
+    pub seen: String,
+    /// Is it what it must be?
+    pub good: bool,
+}
+
+/// All that must be seen in a run, and besides who ends in it.
+pub fn judge(run: &Run, record: &Record) -> Vec<Judgement> {
+    let mut judgements: Vec<_> = run.must.iter().map(|must| one(run, must, record)).collect();
+    judgements.push(ends(run, record));
+    judgements
+}
+
+/// Those end that must, and in that way.
+fn ends(run: &Run, record: &Record) -> Judgement {
+    let fenced = run.must.iter().filter_map(|must| match must {
+        Must::Fence { node, .. } => Some((*node, End::Fenced)),
+        _ => None,
+    });
+    let killed = run.steps.iter().filter_map(|(_, step)| match step {
+        Step::Kill(node) => Some((*node, End::Killed)),
+        _ => None,
+    });
+    let mut expected: Vec<_> = fenced.chain(killed).collect();
+    expected.sort_by_key(|(node, _)| *node);
+    let mut seen: Vec<_> = record.ends.iter().map(|(_, node, end)| (*node, end.clone())).collect();
+    seen.sort_by_key(|(node, _)| *node);
+    Judgement {
+        what: "who ends".into(),
+        kernel: format!("{expected:?}"),
+        seen: format!("{seen:?}"),
+        good: seen == expected,
+    }
+}
+
+fn one(run: &Run, must: &Must, record: &Record) -> Judgement {
+    match *must {
+        Must::Line { node, text, since, seen, times } => {
+            lines(record, node, &[text], &format!("{node}: {text}"), since, seen, times)
+        }
+        Must::Fence { node, why, since, seen } => {
+            lines(record, node, &[why], &format!("{node} fences: {why}"), since, seen, (1, 1))
+        }
+        Must::Down { node, of, since, seen } => {
+            let text = format!("No longer connected to node n{of} (num {of})");
+            lines(record, node, &[&text], &format!("{node}: {of} is down"), since, seen, (1, 1))
+        }
+        Must::Never { nodes, text } => {
+            // A node that does not fence says that it does not fence.
+            let found = after_zero(record)
+                .filter(|(_, node, line)| nodes.contains(node) && line.contains(text))
+                .map(|(at, node, line)| format!("{at:.2} {node}: {line}"));
+            let found: Vec<_> = found.collect();
+            Judgement {
+                what: format!("{nodes:?} never: {text}"),
+                kernel: "never".into(),
+                good: found.is_empty(),
+                seen: found.first().cloned().unwrap_or_else(|| "never".into()),
+            }
+        }
+        Must::Lists { node, live, connected } => {
+            let found = record.lists.iter().find(|(number, ..)| *number == node);
+            Judgement {
+                what: format!("{node} at the end: alive, connected"),
+                kernel: format!("{live:?} {connected:?}"),
+                seen: found.map_or("gone".into(), |(_, live, connected)| format!("{live:?} {connected:?}")),
+                good: found
+                    .is_some_and(|(_, is_live, is_connected)| is_live == live && is_connected == connected),
+            }
+        }
+        Must::NoSyn => {
+            let found = record.syns.iter().filter(|(at, ..)| *at > 0.0).count();
+            Judgement {
+                what: "new TCP connections are tried".into(),
+                kernel: "none".into(),
+                seen: if found == 0 { "none".into() } else { found.to_string() },
+                good: found == 0,
+            }
+        }
+        Must::Syns { to, times } => {
+            let opened = run.steps.iter().find(|(_, step)| matches!(step, Step::Open(node) if *node == to));
+            let until = opened.map_or(run.until, |(at, _)| *at);
+            let found = record.syns.iter();
+            let found =
+                found.filter(|(at, node, delivered)| *node == to && !delivered && *at < until).count();
+            Judgement {
+                what: format!("SYN to {to} while it is closed"),
+                kernel: format!("{} to {}", times.0, times.1),
+                seen: found.to_string(),
+                good: count_is(found, times),
+            }
+        }
+    }
+}
+
+fn after_zero(record: &Record) -> impl Iterator<Item = &(f64, u8, String)> {
+    record.lines.iter().filter(|(at, ..)| *at >= 0.0)
+}
+
+/// Lines of a node with all of these words, the first one at the right time, and as many as there must be.
+fn lines(
+    record: &Record,
+    node: u8,
+    words: &[&str],
+    what: &str,
+    since: Since,
+    seen: (f64, f64),
+    times: (usize, usize),
+) -> Judgement {
+    let found = after_zero(record)
+        .filter(|(_, of, line)| *of == node && words.iter().all(|word| contains(line, word)))
+        .map(|(at, ..)| *at);
+    let found: Vec<_> = found.collect();
+    let from = |at: f64| match since {
+        Since::Begin => Some(0.0),
+        Since::Block(of) => {
+            let blocks = record.blocks.iter().filter(|(written, node)| *node == of && *written < at);
+            blocks.map(|(written, _)| *written).next_back()
+        }
+    };
+    let since = match since {
+        Since::Begin => String::new(),
+        Since::Block(of) => format!(" after the last block of {of}"),
+    };
+    let count = if times == (1, 1) { String::new() } else { format!(", {} to {} times", times.0, times.1) };
+    let kernel = format!("{:.1} to {:.1}{since}{count}", seen.0, seen.1);
+    let first = found.first().map(|at| (*at, from(*at)));
+    let (text, in_time) = match first {
+        None => ("not seen".into(), times.0 == 0),
+        Some((at, None)) => (format!("at {at:.2}, no block before"), false),
+        Some((at, Some(from))) => {
+            let time = at - from;
+            let counted = if times == (1, 1) { String::new() } else { format!(", {} times", found.len()) };
+            (format!("{time:.2}{counted}"), (seen.0 - EARLY..=seen.1 + LATE).contains(&time))
+        }
+    };
+    let exact = times.1 == 1;
+    let right = if exact { (times.0..=times.1).contains(&found.len()) } else { count_is(found.len(), times) };
+    Judgement { what: what.into(), kernel, seen: text, good: in_time && right }
+}
+
+/// `fencing this node` is not found in `not fencing this node`.
+fn contains(line: &str, text: &str) -> bool {
+    line.match_indices(text).any(|(at, _)| !line[..at].ends_with("not "))
+}
+
+fn count_is(found: usize, times: (usize, usize)) -> bool {
+    (times.0.saturating_sub(MORE)..=times.1 + MORE).contains(&found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> Record {
+        let line = |at: f64, text: &str| (at, 1, text.to_owned());
+        Record {
+            lines: vec![line(-1.0, "up"), line(4.0, "not fencing this node"), line(9.0, "up")],
+            ends: vec![(5.0, 2, End::Fenced)],
+            blocks: vec![(-0.5, 2), (1.5, 2), (8.0, 2), (1.0, 1)],
+            lists: vec![(1, vec![1], vec![])],
+            syns: vec![(-3.0, 1, true), (2.0, 1, false)],
+        }
+    }
+
+    fn good(must: &[Must]) -> Vec<bool> {
+        let must: &'static [Must] = must.to_vec().leak();
+        let run = Run { name: "", what: "", nodes: 2, before: &[], steps: &[], until: 10.0, must };
+        judge(&run, &record()).into_iter().map(|judgement| judgement.good).collect()
+    }
+
+    #[test]
+    fn what_is_late_early_missing_or_too_much_is_wrong() {
+        let line = |text: &'static str, since: Since, seen: (f64, f64), times: (usize, usize)| Must::Line {
+            node: 1,
+            text,
+            since,
+            seen,
+            times,
+        };
+        let judged = good(&[
+            line("up", Since::Begin, (9.2, 9.3), (1, 1)),
+            line("up", Since::Block(2), (1.0, 1.0), (1, 1)),
+            line("up", Since::Begin, (9.6, 9.7), (1, 1)),
+            line("up", Since::Begin, (4.0, 4.9), (1, 1)),
+            line("up", Since::Begin, (9.0, 9.0), (3, 4)),
+            line("down", Since::Begin, (0.0, 9.0), (1, 1)),
+            line("fencing this node", Since::Begin, (4.0, 4.0), (1, 1)),
+            line("not fencing", Since::Begin, (4.0, 4.0), (1, 1)),
+            Must::Fence { node: 2, why: "x", since: Since::Begin, seen: (0.0, 9.0) },
+            Must::Lists { node: 1, live: &[1], connected: &[2] },
+            Must::Lists { node: 2, live: &[1], connected: &[] },
+            Must::NoSyn,
+            Must::Syns { to: 1, times: (2, 2) },
+        ]);
+        let expected =
+            [true, true, false, false, false, false, false, true, false, false, false, false, true, true];
+        assert_eq!(judged, expected);
+    }
+
+    #[test]
+    fn who_ends_unasked_is_wrong() {
+        assert_eq!(good(&[Must::Never { nodes: &[1], text: "fencing it" }]), [true, false]);
+    }
+}

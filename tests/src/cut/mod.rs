@@ -1,0 +1,32 @@
+//! Runs in which networks are cut and disks hang: what is done to a cluster, what kernels were seen to do then, and how
+//! what another cluster does is judged by it.
+
+pub mod judge;
+pub mod run;
+pub mod runs;
+
+/// How a node ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The guest has restarted or panicked, our daemon has ended with the status of a fenced one.
+    Fenced,
+    /// The test has killed it.
+    Killed,
+    /// Anything else.
+    Other(String),
+}
+
+/// What was seen. Times are seconds since time 0 of the run.
+#[derive(Clone, Debug, Default)]
+pub struct Record {
+    /// All lines of the nodes' logs, without what comes before their text: when, of whom, what.
+    pub lines: Vec<(f64, u8, String)>,
+    /// Who ended, and when that was seen.
+    pub ends: Vec<(f64, u8, End)>,
+    /// New blocks on the disk, in the order of time: when, of whom.
+    pub blocks: Vec<(f64, u8)>,
+    /// At the end, of those that still run: who, alive, connected.
+    pub lists: Vec<(u8, Vec<u8>, Vec<u8>)>,
+    /// TCP segments with SYN alone: when, to whom, delivered.
+    pub syns: Vec<(f64, u8, bool)>,
+}
