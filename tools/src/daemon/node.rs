@@ -150,6 +150,7 @@ impl Builder {
         }
         deadline::prepare(|wait| threads::spawn("deadline", Standing::Urgent, wait))
             .map_err(Error::System)?;
+        fence::prepare().map_err(Error::System)?;
         let notes = Notes::open(self.log, self.format).map_err(Error::System)?;
         if !self.views.is_empty() {
             mountpoint::may_mount(self.allow_other)?;

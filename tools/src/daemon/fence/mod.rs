@@ -6,21 +6,21 @@
 //! fence, such as running a program, stopping to feed a watchdog, or restarting the machine, is one more [`Outward`],
 //! made ready when the node starts.
 
+mod last_line;
 mod mount;
 mod record;
 
 use std::fmt;
-use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::{Errno, write};
 
+use self::last_line::LastLine;
 use super::deadline;
+pub(crate) use last_line::prepare;
 pub(crate) use mount::Mount;
 pub(crate) use record::Record;
 
@@ -76,47 +76,9 @@ pub(crate) fn end(why: impl fmt::Display) -> ! {
     all.iter().for_each(|outward| outward.cut_off());
     let why = why.to_string();
     all.iter().for_each(|outward| outward.tell(&why));
-    let mut error = StandardError::new(&why);
-    error.say_without_waiting();
+    let mut line = LastLine::new(&why);
+    line.begin();
     all.iter().for_each(|outward| outward.withdraw());
-    error.say();
+    line.finish();
     deadline::exit()
-}
-
-/// Standard error, past the lock of the standard library, which may be held by a thread that hangs in it.
-struct StandardError {
-    /// None once it has been written.
-    line: Option<String>,
-}
-
-impl StandardError {
-    fn new(why: &str) -> Self {
-        Self { line: Some(format!("uo2cb: {why}\n")) }
-    }
-
-    /// Writes the line if that surely does not wait.
-    fn say_without_waiting(&mut self) {
-        // Files are always ready, and may lie on a disk that hangs; what is no file cannot be sought in.
-        if rustix::fs::tell(error()) == Err(Errno::SPIPE) {
-            self.say();
-        }
-    }
-
-    /// Writes the line unless that would have to wait for a reader.
-    fn say(&mut self) {
-        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let error = error();
-        let mut ready = [PollFd::new(&error, PollFlags::OUT)];
-        if !poll(&mut ready, Some(&now)).is_ok_and(|ready| ready > 0) {
-            return;
-        }
-        if let Some(line) = self.line.take() {
-            let _ = write(error, line.as_bytes());
-        }
-    }
-}
-
-fn error() -> BorrowedFd<'static> {
-    // Where it was closed before, calls fail.
-    rustix::stdio::stderr()
 }
