@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::net::TcpListener;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -59,7 +58,7 @@ impl Daemon {
         let daemon = Self { folder, child };
         until("mounted", || daemon.socket().exists() && daemon.at("cluster").exists());
         fs::create_dir(daemon.at("cluster/c")).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = uo2cb_tests::port::reserve();
         for num in 0..4 {
             daemon.node(num, port);
         }

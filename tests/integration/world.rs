@@ -1,7 +1,6 @@
 //! A daemon with a folder for its mount, its control socket and its log; nothing of it is left after the drop.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -39,7 +38,7 @@ impl World {
     /// With the method `disk`: cluster c with the local node n1 and the region R, whose place is set.
     pub(crate) fn disk() -> Self {
         let world = Self::start("disk", &[], None);
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+        let port = uo2cb_tests::port::reserve().to_string();
         for dir in ["c", "c/node/n1", "c/heartbeat/R"] {
             fs::create_dir(world.at("cluster").join(dir)).unwrap();
         }

@@ -28,4 +28,4 @@ pub mod switch;
 pub mod words;
 pub mod worker;
 
-pub use uo2cb_test_support::{loops, not_run, poll, rng, shrink};
+pub use uo2cb_test_support::{loops, not_run, poll, port, rng, shrink};

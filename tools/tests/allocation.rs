@@ -3,7 +3,6 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::fs::File;
-use std::net::TcpListener;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -59,7 +58,7 @@ const SOON: Duration = Duration::from_secs(30);
 fn node(folder: &std::path::Path) -> Node {
     let node = Node::builder().start().unwrap();
     node.mkdir("cluster/c").unwrap();
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let port = uo2cb_test_support::port::reserve().to_string();
     for num in 0..3 {
         let dir = format!("cluster/c/node/n{num}");
         node.mkdir(&dir).unwrap();

@@ -5,7 +5,7 @@ mod common;
 
 use std::fs::{self, File};
 use std::io::Read;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -300,7 +300,7 @@ fn provoke(daemon: &Daemon, place: &str) {
 
 /// A local node and a region that has no device yet. Gives the node's port.
 fn region(world: &World) -> u16 {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = uo2cb_test_support::port::reserve();
     for dir in ["cluster/c", "cluster/c/node/n0", "cluster/c/heartbeat/R"] {
         fs::create_dir(world.at(dir)).unwrap();
     }

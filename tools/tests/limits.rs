@@ -5,7 +5,6 @@ mod common;
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -75,7 +74,7 @@ fn little_memory_is_locked() {
     let world = World::new();
     world.ok(&["mount", "config"]);
     let pid = world.pid();
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let port = uo2cb_test_support::port::reserve().to_string();
     for dir in ["cluster/c", "cluster/c/node/n0", "cluster/c/heartbeat/R"] {
         fs::create_dir(world.at(dir)).unwrap();
     }

@@ -18,7 +18,7 @@ const SOON: Duration = Duration::from_secs(10);
 fn cluster() -> Node {
     let node = Node::builder().user_heartbeat().start().unwrap();
     node.mkdir("cluster/c").unwrap();
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let free = uo2cb_test_support::port::reserve();
     for (name, num, port) in [("n1", "1", free), ("n2", "2", 7777)] {
         let dir = format!("cluster/c/node/{name}");
         node.mkdir(&dir).unwrap();

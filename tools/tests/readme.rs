@@ -4,7 +4,6 @@
 mod common;
 
 use std::fs;
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -31,7 +30,7 @@ fn every_section_works_from_an_empty_folder() {
     if !can_mount() {
         return;
     }
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let port = uo2cb_test_support::port::reserve().to_string();
     let bin = Path::new(env!("CARGO_BIN_EXE_uo2cb")).parent().unwrap();
     let path = format!("{}:/usr/bin:/bin:/usr/sbin:/sbin", bin.display());
     let mut played = 0;

@@ -4,6 +4,7 @@
 pub mod loops;
 mod not_run;
 pub mod poll;
+pub mod port;
 pub mod rng;
 pub mod shrink;
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -16,7 +15,7 @@ use super::{BEATS, PERIOD, loops, report};
 fn cluster(nodes: usize) -> Node {
     let node = Node::builder().start().unwrap();
     node.mkdir("cluster/c").unwrap();
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = uo2cb_test_support::port::reserve();
     for num in 0..nodes {
         let dir = format!("cluster/c/node/n{num}");
         node.mkdir(&dir).unwrap();

@@ -88,7 +88,7 @@ impl World {
 
     /// A cluster c with node n1 (local) and n2, and region R.
     pub fn cluster(&self) {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let free = uo2cb_test_support::port::reserve();
         fs::create_dir(self.at("cluster/c")).unwrap();
         for (name, num, port) in [("n1", "1", free), ("n2", "2", 7777)] {
             let node = self.at(&format!("cluster/c/node/{name}"));
