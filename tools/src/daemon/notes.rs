@@ -28,8 +28,8 @@ use super::{fault_point, fence};
 
 /// Lines that may wait for the thread.
 const QUEUE: usize = 65_536;
-/// How long a fence waits for its line: a log may be slow, and the fence must be fast.
-const LAST_LINE: Duration = Duration::from_millis(100);
+/// How long a fence that has done all else waits for its line, unless its deadline comes before.
+const LAST_LINE: Duration = Duration::from_millis(200);
 
 /// What a line of the log looks like.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -200,7 +200,7 @@ impl fence::Outward for Queue {
         self.line(Level::Warning, why, Map::new());
     }
 
-    fn withdraw(&self) {
+    fn settle(&self) {
         self.flush(LAST_LINE);
     }
 }

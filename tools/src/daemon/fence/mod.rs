@@ -1,7 +1,7 @@
 //! The fence: this node must go, at once, before others that count it as dead take over what it uses.
 //!
 //! A fence ends the process, so whatever in it reaches outside is listed here, of all its nodes: disks, mounts,
-//! sockets, logs. They are called in three rounds. Nothing on this way may wait for long, and what may (a log on a hung
+//! sockets, logs. They are called in four rounds. Nothing on this way may wait for long, and what may (a log on a hung
 //! disk, say) comes after what must be done; in any case the [deadline] ends the process. What else is to happen at a
 //! fence, such as running a program, stopping to feed a watchdog, or restarting the machine, is one more [`Outward`],
 //! made ready when the node starts.
@@ -35,6 +35,9 @@ pub(crate) trait Outward: Send + Sync {
 
     /// Does what helps others but may take its time: there is little left.
     fn withdraw(&self) {}
+
+    /// Waits, but not for long, until what it was told is written: nothing else is left.
+    fn settle(&self) {}
 }
 
 /// All of this process. Held only to add to it, and for the moments of a fence.
@@ -80,5 +83,6 @@ pub(crate) fn end(why: impl fmt::Display) -> ! {
     line.begin();
     all.iter().for_each(|outward| outward.withdraw());
     line.finish();
+    all.iter().for_each(|outward| outward.settle());
     deadline::exit()
 }

@@ -20,8 +20,8 @@ use super::super::notes::Notes;
 use super::super::threads::{self, Standing};
 use super::{Outward, register};
 
-/// How long a fence waits for the thread.
-const WRITTEN: Duration = Duration::from_millis(150);
+/// How long a fence waits for the thread, unless its deadline comes before.
+const WRITTEN: Duration = Duration::from_millis(300);
 /// No record is longer.
 const LONGEST: u64 = 64 * 1024;
 
@@ -135,7 +135,7 @@ impl Outward for Record {
         let _ = self.lines.try_send(format!("{record}\n"));
     }
 
-    fn withdraw(&self) {
+    fn settle(&self) {
         let _ = self.written.recv_timeout(WRITTEN);
     }
 }
