@@ -16,7 +16,6 @@ mod status;
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::net::TcpListener;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -25,13 +24,17 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{World, can_mount, kill, not_run, text, until};
+use common::{World, can_mount, ended, kill, not_run, text, until};
 use uo2cb::core::heartbeat::disk::Block;
 use uo2cb::{Node, mountpoint};
+use uo2cb_test_support::poll::until_some;
 
 const REGION: &str = "cluster/c/heartbeat/R";
-/// How late anything may be on a busy machine, in seconds: less than a beat, for one more would be wrong.
-const LATE: f64 = 1.7;
+/// How late anything may be on a busy machine, in seconds. How many beats something takes is tested in virtual time, and
+/// beside a kernel: here nothing may be too early, or take for ever.
+const LATE: f64 = 10.0;
+/// What does not wait for a region to be steady, which takes 6 s and more, nor for its disk.
+const SOON: Duration = Duration::from_secs(4);
 
 /// A daemon with nodes n0 to n2 configured, of which `own` is its own.
 struct Daemon {
@@ -46,10 +49,11 @@ impl Daemon {
         child.args(["mount", "config", "--foreground", "--log", "log"]).args(options);
         let err = File::create(world.folder.path().join("err")).unwrap();
         let child = child.stderr(err).spawn().unwrap();
-        until("mounted", || mountpoint::ours(&world.mount) && world.at("cluster").exists());
+        // It listens a moment after it has mounted.
+        until("mounted", || mountpoint::ours(&world.mount) && world.run(&["status"]).status.success());
         let daemon = Self { world, child };
         fs::create_dir(daemon.at("cluster/c")).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = uo2cb_test_support::port::reserve();
         for num in 0..3 {
             let node = daemon.at(&format!("cluster/c/node/n{num}"));
             fs::create_dir(&node).unwrap();
@@ -126,6 +130,15 @@ impl Daemon {
         fs::read_to_string(self.world.folder.path().join("err")).unwrap()
     }
 
+    /// It was fenced for a region in time, as its own clock has it: on a busy machine others see that late.
+    #[track_caller]
+    fn went_in_time(&mut self, region: &str) {
+        assert_eq!(self.exit_status(), Some(uo2cb::CRASH_STATUS));
+        let words = self.last_words();
+        assert!(words.contains(&format!("fenced: no good beat of region {region} (")), "{words}");
+        in_time(&words, ") for ");
+    }
+
     fn exit_status(&mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
     }
@@ -141,11 +154,19 @@ impl Drop for Daemon {
     }
 }
 
-/// A file with room for the region, below the target directory or (tmpfs) in /dev/shm.
+/// A file with room for the region.
 struct Disk(PathBuf);
 
 impl Disk {
+    /// In memory, if there is such a place: what else the machine writes must not be a slow disk here, for which a node
+    /// that has a write timeout of a few seconds rightly goes.
     fn new(name: &str) -> Self {
+        let memory = Path::new("/dev/shm");
+        if memory.is_dir() { Self::below(memory, name) } else { Self::filed(name) }
+    }
+
+    /// In a file system.
+    fn filed(name: &str) -> Self {
         Self::below(Path::new(env!("CARGO_TARGET_TMPDIR")), name)
     }
 
@@ -155,12 +176,19 @@ impl Disk {
         Self(path)
     }
 
+    fn name(&self) -> &str {
+        self.0.file_name().unwrap().to_str().unwrap()
+    }
+
     fn slot(&self, node: u64) -> Block {
+        let file = File::open(&self.0).unwrap();
         let mut slot = [0; 512];
-        File::open(&self.0).unwrap().read_exact_at(&mut slot, (1 + node) * 512).unwrap();
-        let found = Block::decode(&slot);
-        assert!(found.good);
-        found.block
+        // Not whole while somebody is writing it.
+        until_some("a whole block", || {
+            file.read_exact_at(&mut slot, (1 + node) * 512).unwrap();
+            let found = Block::decode(&slot);
+            found.good.then_some(found.block)
+        })
     }
 }
 
@@ -168,6 +196,17 @@ impl Drop for Disk {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.0);
     }
+}
+
+/// The milliseconds behind some words of a line: not before the write timeout of three beats, and before others, which
+/// need one beat more, call this node dead.
+#[track_caller]
+fn in_time(line: &str, before: &str) {
+    let number =
+        line.split_once(before).and_then(|(_, rest)| rest.split_once(" milliseconds")).map(|(ms, _)| ms);
+    let silent: u64 = number.and_then(|ms| ms.parse().ok()).unwrap_or_else(|| panic!("no time: {line}"));
+    println!("{line}");
+    assert!((4000..6000).contains(&silent), "{line}");
 }
 
 /// It took so many seconds, or on a busy machine up to `late` more.
@@ -211,20 +250,17 @@ fn side_by_side(cases: &[(&str, fn())]) {
 fn starts_take_their_time() {
     side_by_side(&[
         ("zeroed, then old", || {
-            let (disk, daemon) = (Disk::new("zeroed"), Daemon::new(0, 3, &[]));
+            let (disk, daemon) = (Disk::filed("zeroed"), Daemon::new(0, 31, &[]));
             daemon.region();
             let (result, took) = daemon.start(&disk.0);
             assert_eq!(result, Ok(()));
             about("zeroed slot", took, 8.0, LATE);
-            assert_eq!(
-                fs::read_to_string(daemon.file("dev")).unwrap().trim(),
-                disk.0.file_name().unwrap().to_str().unwrap()
-            );
+            assert_eq!(fs::read_to_string(daemon.file("dev")).unwrap().trim(), disk.name());
             assert_ne!(fs::read_to_string(daemon.file("pid")).unwrap(), "");
             let begin = Instant::now();
             fs::remove_dir(daemon.at(REGION)).unwrap();
-            assert!(begin.elapsed() < Duration::from_millis(500));
-            assert_eq!((disk.slot(0).generation, disk.slot(0).dead_ms), (0, 6000));
+            assert!(begin.elapsed() < SOON, "{:?}", begin.elapsed());
+            assert_eq!((disk.slot(0).generation, disk.slot(0).dead_ms), (0, 62_000));
             // Past the tick that the first start has left behind.
             thread::sleep(Duration::from_secs(3));
             daemon.region();
@@ -233,10 +269,8 @@ fn starts_take_their_time() {
             about("old slot", took, 6.0, LATE);
             assert_ne!(disk.slot(0).generation, 0);
         }),
-        ("global, in memory", || {
-            let shm = Path::new("/dev/shm");
-            let disk = if shm.exists() { Disk::below(shm, "global") } else { Disk::new("global") };
-            let daemon = Daemon::new(0, 3, &[]);
+        ("global", || {
+            let (disk, daemon) = (Disk::new("global"), Daemon::new(0, 31, &[]));
             fs::write(daemon.at("cluster/c/heartbeat/mode"), "global").unwrap();
             daemon.region();
             let (result, took) = daemon.start(&disk.0);
@@ -249,7 +283,7 @@ fn starts_take_their_time() {
             for dir in ["cluster/c", "cluster/c/node/n0", "cluster/c/heartbeat/R"] {
                 node.mkdir(dir).unwrap();
             }
-            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+            let port = uo2cb_test_support::port::reserve().to_string();
             for (file, value) in
                 [("ipv4_address", "127.0.0.1"), ("ipv4_port", &port), ("num", "0"), ("local", "1")]
             {
@@ -303,7 +337,7 @@ fn daemons_on_one_disk_see_each_other() {
 fn a_waiting_start_can_be_given_up() {
     side_by_side(&[
         ("signals", || {
-            let (disk, daemon) = (Disk::new("signals"), Daemon::new(0, 3, &[]));
+            let (disk, daemon) = (Disk::new("signals"), Daemon::new(0, 31, &[]));
             daemon.region();
             for signal in [libc::SIGINT, libc::SIGKILL, libc::SIGTERM] {
                 let mut shell = daemon.shell(&disk.0, "");
@@ -312,7 +346,7 @@ fn a_waiting_start_can_be_given_up() {
                 kill(shell.id().try_into().unwrap(), signal);
                 assert_eq!(shell.wait().unwrap().signal(), Some(signal));
                 // Not only when the region is steady.
-                assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+                assert!(begin.elapsed() < SOON, "{:?}", begin.elapsed());
                 for file in ["dev", "pid"] {
                     assert_eq!(fs::read_to_string(daemon.file(file)).unwrap(), "");
                 }
@@ -324,7 +358,7 @@ fn a_waiting_start_can_be_given_up() {
             assert_eq!(text(&shell.wait_with_output().unwrap().stdout), "0\n");
         }),
         ("a second writer, a removal", || {
-            let (disk, daemon) = (Disk::new("removal"), Daemon::new(0, 3, &[]));
+            let (disk, daemon) = (Disk::new("removal"), Daemon::new(0, 31, &[]));
             daemon.region();
             thread::scope(|scope| {
                 let first = scope.spawn(|| daemon.start(&disk.0));
@@ -332,7 +366,7 @@ fn a_waiting_start_can_be_given_up() {
                 let (second, took) = daemon.start(&disk.0);
                 assert_eq!(second, Err(libc::EINVAL));
                 if side_by_side_writes() {
-                    assert!(took < Duration::from_secs(1), "{took:?}");
+                    assert!(took < SOON, "{took:?}");
                 }
                 fs::remove_dir(daemon.at(REGION)).unwrap();
                 assert_eq!(first.join().unwrap().0, Ok(()));
@@ -345,8 +379,10 @@ fn a_waiting_start_can_be_given_up() {
 #[test]
 fn a_node_that_cannot_write_goes() {
     side_by_side(&[
-        ("errors", || fence::fenced("errors", "eio=write@11s..")),
-        ("hang", || fence::fenced("hang", "hang@11s..")),
+        // Five writes until the region is steady.
+        ("errors", || fence::fenced("errors", "eio=write@7..")),
+        // One read before the first beat, and two requests a beat.
+        ("hang", || fence::fenced("hang", "hang@14..")),
         ("hung end", fence::hung_end),
         ("global, two of four, errors", || global::two_of_four("errors", "eio")),
         ("global, two of four, hang", || global::two_of_four("hangs", "hang")),
@@ -371,7 +407,7 @@ fn what_will_not_do_for_a_disk() {
             short.set_len(8 * 512).unwrap();
             let (result, took) = daemon.start(&disk.0);
             assert_eq!(result, Err(libc::EIO));
-            assert!(took < Duration::from_secs(1));
+            assert!(took < SOON, "{took:?}");
             fs::write(daemon.file("start_block"), u64::MAX.to_string()).unwrap();
             assert_eq!(daemon.start(&disk.0).0, Err(libc::EIO));
         }),
@@ -416,7 +452,7 @@ fn an_ordinary_user_needs_no_rights() {
         not_run("mounts by an ordinary user: that user cannot mount, or not run the command");
         return;
     }
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = uo2cb_test_support::port::reserve();
     let output = run(&format!(
         "\"$1\" format disk --slots 8; \"$1\" mount config; cd config/cluster; mkdir c; cd c; mkdir node/n0
          echo {port} > node/n0/ipv4_port; echo 127.0.0.1 > node/n0/ipv4_address
@@ -425,7 +461,7 @@ fn an_ordinary_user_needs_no_rights() {
          exec 7< ../../../../../disk; echo 7 > dev; cat dev; cd /; exec 7<&-
          cd \"$OLDPWD\"; cd ../../../../..; \"$1\" status
          # On a busy machine a beat may be later than the second look.
-         for look in 1 2 3 4 5 6 7 8; do \"$1\" dump disk > told; if grep -q alive told; then break; fi; done; cat told
+         for look in 1 2 3 4 5 6 7 8; do \"$1\" dump disk > told; if grep -q '^0 *alive' told; then break; fi; done; cat told
          \"$1\" umount config; \"$1\" dump disk"
     ));
     let out = text(&output.stdout);

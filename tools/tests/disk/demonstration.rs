@@ -4,8 +4,10 @@ use super::*;
 
 pub(super) fn ends_well() {
     let world = World::new();
-    let mut demo = world.command();
-    let output = demo.args(["demo", "--disk"]).env("TMPDIR", world.folder.path()).output().unwrap();
+    // Its disk in memory, if there is such a place: on a slow one a node with a threshold of four beats goes.
+    let memory = tempfile::tempdir_in("/dev/shm").ok();
+    let place = memory.as_ref().unwrap_or(&world.folder);
+    let output = world.command().args(["demo", "--disk"]).env("TMPDIR", place.path()).output().unwrap();
     let (out, err) = (text(&output.stdout), text(&output.stderr));
     assert!(output.status.success(), "{out}{err}");
     let after = |step: &str| -> f64 {
@@ -14,10 +16,11 @@ pub(super) fn ends_well() {
         time.unwrap_or_else(|| panic!("no time after {step}: {out}")).0.parse().unwrap()
     };
     let first = |words: &str| out.find(words).unwrap_or_else(|| panic!("{words}: {out}"));
-    // Steady after 8.1 s; dead after 4 equal samples, where the last block was up to a beat old at the kill, and seen
-    // up to a beat after it was written; left at the next beat. On a busy machine all that is late.
-    assert!((8.0..12.5).contains(&after("$ wait $starts")), "{out}");
-    assert!((6.0..14.0).contains(&after("$ kill -9 ")), "{out}");
+    // Steady after 8.0 s, or a beat later for each other node that comes up meanwhile; dead after 4 equal samples, where
+    // the last block was up to a beat old at the kill, and seen up to a beat after it was written; left at the next beat.
+    // On a busy machine all that is late. Tenths of a second are shown.
+    assert!((7.9..12.0 + LATE).contains(&after("$ wait $starts")), "{out}");
+    assert!((5.9..10.0 + LATE).contains(&after("$ kill -9 ")), "{out}");
     let left = &out[first("$ uo2cb umount beta")..first("\n# and all back")];
     assert!(left.contains("beta (1) down, stopped") && left.contains("1     left"), "{left}");
     for words in ["gamma is killed", "gamma (2) down, silent", "nothing is left behind"] {

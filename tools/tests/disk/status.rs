@@ -50,7 +50,7 @@ fn status_tells_what_is() {
 
 fn hung() {
     let disk = Disk::new("hung");
-    let daemon = Daemon::new(0, 31, &["--fault", "hang=write@14s.."]);
+    let daemon = Daemon::new(0, 31, &["--fault", "hang=write@7.."]);
     daemon.complete("R");
     assert_eq!(daemon.shown(0)["phase"], "no device");
     assert!(daemon.world.ok(&["status"]).contains("none: it does not beat, dev has not been written"));
@@ -131,7 +131,12 @@ fn others() {
     let shown = daemon.until_warned("node 1 writes here and is not configured");
     assert_eq!(shown["disk"]["strangers"], serde_json::json!([1]));
     assert_eq!((&shown["phase"], &shown["disk"]["own_slot"]), (&"steady".into(), &Value::Null));
-    write(0, Block { generation: 0x77, ..disk.slot(0) });
+    // Until it is seen: one that comes while a beat is on its way is written over.
+    until("two daemons use its number", || {
+        write(0, Block { generation: 0x77, ..disk.slot(0) });
+        thread::sleep(Duration::from_millis(300));
+        daemon.shown(0)["disk"]["own_slot"] != Value::Null
+    });
     let shown = daemon.until_warned("two daemons use its number");
     assert_eq!(shown["disk"]["own_slot"]["generation"], "0x77");
     // A node of another dead threshold, which lives for a while.
@@ -160,7 +165,7 @@ fn others() {
 
 fn the_next_daemon_tells_of_a_fence() {
     let disk = Disk::new("told");
-    let mut daemon = Daemon::new(0, 3, &["--fault", "hang=write@9s.."]);
+    let mut daemon = Daemon::new(0, 3, &["--fault", "hang=write@6.."]);
     daemon.complete("R");
     daemon.beats_on("R", &disk.0);
     assert_eq!(daemon.exit_status(), Some(uo2cb::CRASH_STATUS));
