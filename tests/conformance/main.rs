@@ -3,7 +3,8 @@
 //! Words after `--`: `guest` compares the kernel with itself (a list with chance in it shows up there), `o2cb`,
 //! `nvmet` or `regions` takes one tree alone, and a list's name that list. Needs root, since the lists change owners
 //! and act as other users, and loop devices for `regions`: there regions run, each list in a guest and in a mount of
-//! its own, all at the same time and beside the lists of the other trees, because they mostly wait.
+//! its own, all at the same time and beside the lists of the other trees, because they mostly wait. What failed is on
+//! lines that begin with `failed: `, which `tests/failures` looks for.
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -33,7 +34,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            println!("conformance: {error}");
+            println!("failed: {error}");
             ExitCode::FAILURE
         }
     }
@@ -91,7 +92,7 @@ fn run(words: &[String]) -> Result<bool, Error> {
                 }
             }
             Err(error) => {
-                println!("conformance: {error}");
+                println!("failed: {error}");
                 complete = false;
             }
         }

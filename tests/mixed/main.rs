@@ -1,7 +1,8 @@
 //! A mixed cluster: our daemon on the host and a real kernel in a guest heartbeat on one raw image.
 //!
 //! Each scenario has an image, a guest, and a network of its own; all run at the same time. Words after `--` choose
-//! the scenarios whose names contain them. Needs root and tun devices, for the networks.
+//! the scenarios whose names contain them. Needs root and tun devices, for the networks. What failed is on lines that
+//! begin with `failed: `, which `tests/failures` looks for.
 
 mod arrangement;
 mod cluster;
@@ -56,7 +57,7 @@ fn main() -> ExitCode {
     let uo2cb = match program::uo2cb() {
         Ok(uo2cb) => uo2cb,
         Err(error) => {
-            println!("mixed: {error}");
+            println!("failed: {error}");
             return ExitCode::FAILURE;
         }
     };
@@ -73,15 +74,15 @@ fn main() -> ExitCode {
             Ok(Ok(wrong)) if wrong.is_empty() => println!("mixed: {name}: good"),
             Ok(Ok(wrong)) => {
                 failed += 1;
-                println!("mixed: {name}: {} wrong: {}", wrong.len(), wrong.join("; "));
+                println!("failed: {name}: {} wrong: {}", wrong.len(), wrong.join("; "));
             }
             Ok(Err(error)) => {
                 failed += 1;
-                println!("mixed: {name}: {error}");
+                println!("failed: {name}: {error}");
             }
             Err(_) => {
                 failed += 1;
-                println!("mixed: {name}: panicked");
+                println!("failed: {name}: panicked");
             }
         }
     }

@@ -5,6 +5,9 @@ use std::fmt;
 
 use crate::list::List;
 
+/// How many answers that differ are listed once more at the end.
+const LISTED: usize = 10;
+
 /// One operation with two answers.
 #[derive(Clone, Debug)]
 pub struct Difference {
@@ -18,6 +21,13 @@ pub struct Difference {
     pub kernel: String,
     /// The answer of the tree under test.
     pub ours: String,
+}
+
+impl Difference {
+    fn in_a_line(&self) -> String {
+        let Self { list, line, operation, kernel, ours } = self;
+        format!("{list}:{line}: {operation}: kernel {kernel}, ours {ours}")
+    }
 }
 
 impl fmt::Display for Difference {
@@ -126,21 +136,24 @@ impl Report {
         }
     }
 
-    /// Prints every difference, and last how many answers are identical. True if nothing is left to explain: each
-    /// difference is in the table and, after a `whole` run, each entry of the table was needed.
+    /// Prints every difference, how many answers are identical, and what failed. True if nothing is left to explain:
+    /// each difference is in the table and, after a `whole` run, each entry of the table was needed.
     pub fn conclude(&self, table: &Table, whole: bool) -> bool {
         for difference in &self.unknown {
             println!("{difference}");
         }
-        let mut passed = self.unknown.is_empty();
+        let mut failed: Vec<String> = self.unknown.iter().take(LISTED).map(Difference::in_a_line).collect();
+        let more = self.unknown.len().saturating_sub(LISTED);
+        if more > 0 {
+            failed.push(format!("{more} answers more"));
+        }
         for (at, known) in table.0.iter().enumerate() {
             let pattern = known.patterns.join(" | ");
             match self.known.get(&at) {
                 Some(count) => println!("known, {count} times: {pattern}: {}", known.reason),
                 None if !whole => (),
                 None => {
-                    println!("error: this entry of the table matches nothing: {pattern}");
-                    passed = false;
+                    failed.push(format!("this entry of the table matches nothing: {pattern}"));
                 }
             }
         }
@@ -150,7 +163,10 @@ impl Report {
         let known: usize = self.known.values().sum();
         println!("known differences: {known}, others: {}", self.unknown.len());
         println!("identical {} of {}", self.total - known - self.unknown.len(), self.total);
-        passed
+        for line in &failed {
+            println!("failed: {line}");
+        }
+        failed.is_empty()
     }
 }
 
