@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use uo2cb_tests::guest::Error;
 
-use crate::cluster::{BLOCK, START_BLOCK};
+use uo2cb_tests::nodes::cluster::{BLOCK, START_BLOCK};
 
 /// Between two reads: the error of a time.
 const INTERVAL: Duration = Duration::from_millis(30);

@@ -13,10 +13,6 @@
 //! the same time as have together at most that many nodes. Needs root and tun devices.
 
 mod blocks;
-mod cluster;
-mod kernel;
-mod node;
-mod ours;
 mod play;
 
 use std::path::Path;
@@ -24,11 +20,11 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::Instant;
 
-use node::Kind;
 use uo2cb_tests::cut::judge::{Judgement, judge};
 use uo2cb_tests::cut::run::Run;
 use uo2cb_tests::cut::{Record, runs};
 use uo2cb_tests::guest::Error;
+use uo2cb_tests::nodes::Kind;
 use uo2cb_tests::program;
 use uo2cb_tests::switch::space::NameSpace;
 

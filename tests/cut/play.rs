@@ -12,9 +12,7 @@ use uo2cb_tests::guest::Error;
 use uo2cb_tests::switch::{PORT, Switch, frame, pcap};
 
 use crate::blocks::{Block, Blocks};
-use crate::kernel::Kernel;
-use crate::node::{Kind, Node, numbers, wait};
-use crate::ours::Ours;
+use uo2cb_tests::nodes::{Kernel, Kind, Node, Ours, numbers, wait};
 
 /// For nodes to see and reach each other.
 const SOON: Duration = Duration::from_secs(90);

@@ -16,6 +16,7 @@ pub mod guest;
 pub mod lines;
 pub mod list;
 pub mod mount;
+pub mod nodes;
 pub mod nvmet;
 pub mod oracle;
 pub mod probe;

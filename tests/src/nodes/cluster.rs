@@ -1,25 +1,30 @@
 //! The cluster's configuration: the same calls on all nodes, since the trees are the same.
 
-use uo2cb_tests::switch::PORT;
-use uo2cb_tests::switch::frame;
+use crate::switch::PORT;
+use crate::switch::frame;
 
 /// Beats without a change after which a node is dead; the node gives up one beat before.
-pub(crate) const DEAD_THRESHOLD: u32 = 7;
+pub const DEAD_THRESHOLD: u32 = 7;
 /// The region's path in the tree.
-pub(crate) const REGION: &str = "cluster/c/heartbeat/R1";
+pub const REGION: &str = "cluster/c/heartbeat/R1";
 /// Where the region begins on the image, in blocks.
-pub(crate) const START_BLOCK: u64 = 1;
+pub const START_BLOCK: u64 = 1;
 /// Bytes of a block.
-pub(crate) const BLOCK: usize = 512;
+pub const BLOCK: usize = 512;
 
 /// A call on a tree.
-pub(crate) enum Call {
+#[derive(Clone, Debug)]
+pub enum Call {
+    /// Of a directory.
     Mkdir(String),
+    /// Of a directory.
+    Rmdir(String),
+    /// To an attribute.
     Write(String, String),
 }
 
-/// The cluster with nodes from 1 to `count`, of which one is `local`.
-pub(crate) fn make(local: u8, count: u8, panic: bool) -> Vec<Call> {
+/// The cluster with nodes from 1 to `count`, of which one is `local`. `panic`: its fence method, instead of a reset.
+pub fn make(local: u8, count: u8, panic: bool) -> Vec<Call> {
     let write = |path: &str, value: String| Call::Write(format!("cluster/c/{path}"), value);
     let mut calls = vec![Call::Mkdir("cluster/c".into())];
     for (attribute, value) in
@@ -30,22 +35,24 @@ pub(crate) fn make(local: u8, count: u8, panic: bool) -> Vec<Call> {
     calls.push(write("fence_method", if panic { "panic" } else { "reset" }.into()));
     calls.push(write("heartbeat/dead_threshold", DEAD_THRESHOLD.to_string()));
     for node in 1..=count {
-        calls.push(Call::Mkdir(format!("cluster/c/node/n{node}")));
-        let values = [
-            ("ipv4_port", PORT.to_string()),
-            ("ipv4_address", frame::address(node).to_string()),
-            ("num", node.to_string()),
-        ];
-        for (attribute, value) in values {
-            calls.push(write(&format!("node/n{node}/{attribute}"), value));
-        }
+        calls.extend(make_node(node));
     }
     calls.push(write(&format!("node/n{local}/local"), "1".into()));
     calls
 }
 
+/// One node.
+pub fn make_node(node: u8) -> Vec<Call> {
+    let mut calls = vec![Call::Mkdir(format!("cluster/c/node/n{node}"))];
+    let (port, address) = (PORT.to_string(), frame::address(node).to_string());
+    for (attribute, value) in [("ipv4_port", port), ("ipv4_address", address), ("num", node.to_string())] {
+        calls.push(Call::Write(format!("cluster/c/node/n{node}/{attribute}"), value));
+    }
+    calls
+}
+
 /// The region, up to the write to `dev` that starts it.
-pub(crate) fn make_region() -> Vec<Call> {
+pub fn make_region() -> Vec<Call> {
     let mut calls = vec![Call::Mkdir(REGION.into())];
     for (attribute, value) in [("block_bytes", BLOCK as u64), ("start_block", START_BLOCK), ("blocks", 255)] {
         calls.push(Call::Write(format!("{REGION}/{attribute}"), value.to_string()));

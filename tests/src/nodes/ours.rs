@@ -7,24 +7,25 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use crate::cut::End;
+use crate::cut::run::Fault;
+use crate::guest::Error;
+use crate::lines::{self, Line, Lines};
+use crate::mount::Mount;
+use crate::switch::Switch;
+use crate::switch::space::NameSpace;
 use rustix::mount::{UnmountFlags, unmount};
-use uo2cb_tests::cut::End;
-use uo2cb_tests::cut::run::Fault;
-use uo2cb_tests::guest::Error;
-use uo2cb_tests::lines::{self, Line, Lines};
-use uo2cb_tests::mount::Mount;
-use uo2cb_tests::switch::Switch;
-use uo2cb_tests::switch::space::NameSpace;
 
-use crate::cluster::{self, Call, REGION};
-use crate::node::Node;
+use super::Node;
+use super::cluster::{self, Call, REGION};
 
 /// The exit status of a node that has fenced itself.
 const FENCED: i32 = 86;
 /// For the last lines of a daemon that has ended.
 const REST: Duration = Duration::from_secs(5);
 
-pub(crate) struct Ours {
+/// A daemon as a node.
+pub struct Ours {
     mount: Mount,
     lines: Lines,
     image: PathBuf,
@@ -45,8 +46,11 @@ impl Drop for Debugfs {
 }
 
 impl Ours {
-    /// A daemon with the cluster, but without the region yet, in a network name space of its own.
-    pub(crate) fn start(
+    /// A daemon with the cluster of `count` nodes, but without the region yet, in a network name space of its own.
+    ///
+    /// # Errors
+    /// It does not start, or refuses a call; name spaces and tap devices are not to be had.
+    pub fn start(
         uo2cb: &Path,
         node: u8,
         count: u8,
@@ -75,18 +79,23 @@ impl Ours {
 
     fn apply(&self, calls: &[Call]) -> Result<(), Error> {
         for call in calls {
-            match call {
-                Call::Mkdir(path) => fs::create_dir(self.mount.root().join(path))
-                    .map_err(|error| format!("mkdir {path}: {error}"))?,
-                Call::Write(path, value) => fs::write(self.mount.root().join(path), format!("{value}\n"))
-                    .map_err(|error| format!("{value} > {path}: {error}"))?,
-            }
+            let root = self.mount.root();
+            let made = match call {
+                Call::Mkdir(path) => fs::create_dir(root.join(path)),
+                Call::Rmdir(path) => fs::remove_dir(root.join(path)),
+                Call::Write(path, value) => fs::write(root.join(path), format!("{value}\n")),
+            };
+            made.map_err(|error| format!("{call:?}: {error}"))?;
         }
         Ok(())
     }
 }
 
 impl Node for Ours {
+    fn call(&mut self, call: &Call) -> Result<(), Error> {
+        self.apply(std::slice::from_ref(call))
+    }
+
     fn start(&mut self) -> Result<(), Error> {
         self.apply(&cluster::make_region())?;
         let disk = File::options().read(true).write(true).open(&self.image)?;

@@ -3,23 +3,24 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use uo2cb_tests::cut::End;
+use crate::cut::End;
 
-use uo2cb_tests::guest::qmp::{self, Qmp};
-use uo2cb_tests::guest::{DEBUGFS, Error, Guest, TREE};
-use uo2cb_tests::lines::{self, Line};
-use uo2cb_tests::switch::{Switch, frame};
-use uo2cb_tests::worker::Worker;
+use crate::guest::qmp::{self, Qmp};
+use crate::guest::{DEBUGFS, Error, Guest, TREE};
+use crate::lines::{self, Line};
+use crate::switch::{Switch, frame};
+use crate::worker::Worker;
 
-use crate::cluster::{self, Call, REGION};
-use crate::node::Node;
+use super::Node;
+use super::cluster::{self, Call, REGION};
 
 const BOOT: Duration = Duration::from_secs(300);
 const SOON: Duration = Duration::from_secs(60);
 /// The last line of a node that fences itself.
 const SORRY: &str = "ocfs2 is very sorry to be fencing this system";
 
-pub(crate) struct Kernel {
+/// A guest as a node.
+pub struct Kernel {
     guest: Option<Guest>,
     // Dropped after the guest, which would end with it.
     _worker: Worker,
@@ -32,8 +33,12 @@ pub(crate) struct Kernel {
 }
 
 impl Kernel {
-    /// A guest with the cluster, but without the region yet.
-    pub(crate) fn boot(
+    /// A guest with the cluster of `count` nodes, but without the region yet. `panics`: when it fences itself; it is
+    /// ended then before a write that hangs gets through.
+    ///
+    /// # Errors
+    /// It does not boot, or refuses a call.
+    pub fn boot(
         node: u8,
         count: u8,
         switch: &Switch,
@@ -64,6 +69,7 @@ impl Kernel {
     fn apply(&mut self, calls: &[Call]) -> Result<(), Error> {
         let line = |call: &Call| match call {
             Call::Mkdir(path) => format!("mkdir {TREE}/{path}"),
+            Call::Rmdir(path) => format!("rmdir {TREE}/{path}"),
             Call::Write(path, value) => format!("echo {value} > {TREE}/{path}"),
         };
         let lines: Vec<_> = calls.iter().map(line).collect();
@@ -84,6 +90,10 @@ impl Kernel {
 }
 
 impl Node for Kernel {
+    fn call(&mut self, call: &Call) -> Result<(), Error> {
+        self.apply(std::slice::from_ref(call))
+    }
+
     fn start(&mut self) -> Result<(), Error> {
         self.apply(&cluster::make_region())?;
         self.run(&format!("exec 7<>/dev/vda; echo 7 > {TREE}/{REGION}/dev && exec 7>&-")).map(drop)

@@ -1,14 +1,21 @@
 //! A node of a cluster, whoever plays it.
 
+pub mod cluster;
+mod kernel;
+mod ours;
+
 use std::time::{Duration, Instant};
 
-use uo2cb_tests::cut::End;
-use uo2cb_tests::guest::Error;
-use uo2cb_tests::lines::Line;
+use crate::cut::End;
+use crate::guest::Error;
+use crate::lines::Line;
+use cluster::Call;
+pub use kernel::Kernel;
+pub use ours::Ours;
 
 /// Who plays a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
     /// A guest with a real kernel.
     Kernel,
     /// Our daemon.
@@ -16,49 +23,78 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) fn letter(self) -> char {
+    /// As on a command line.
+    pub fn letter(self) -> char {
         match self {
             Self::Kernel => 'k',
             Self::Ours => 'o',
         }
     }
 
-    pub(crate) fn from_letter(letter: char) -> Option<Self> {
+    /// From a command line.
+    pub fn from_letter(letter: char) -> Option<Self> {
         [Self::Kernel, Self::Ours].into_iter().find(|kind| kind.letter() == letter)
     }
 }
 
-/// What a run does to a node and asks of it.
-pub(crate) trait Node: Send {
+/// What a test does to a node and asks of it. All fail when the node is gone, and as each says.
+pub trait Node: Send {
+    /// Makes one call on its tree.
+    ///
+    /// # Errors
+    /// It is refused: the text of the errno is in the error.
+    fn call(&mut self, call: &Call) -> Result<(), Error>;
+
     /// Makes the region and starts it; returns when it is steady.
+    ///
+    /// # Errors
+    /// The call fails.
     fn start(&mut self) -> Result<(), Error>;
 
     /// Removes the region.
+    ///
+    /// # Errors
+    /// The call fails.
     fn leave(&mut self) -> Result<(), Error>;
 
     /// Lets the writes to its disk hang, or go on.
+    ///
+    /// # Errors
+    /// The call fails.
     fn hang(&mut self, hang: bool) -> Result<(), Error>;
 
     /// Ends it at once.
+    ///
+    /// # Errors
+    /// The call fails.
     fn kill(&mut self) -> Result<(), Error>;
 
     /// A debug file, as `o2hb/livenodes`.
+    ///
+    /// # Errors
+    /// The call fails.
     fn debug(&mut self, file: &str) -> Result<String, Error>;
 
     /// Its log so far, without what comes before the text of a line.
     fn lines(&self) -> Vec<Line>;
 
     /// How it ended, if it has; its log is complete then.
+    ///
+    /// # Errors
+    /// The call fails.
     fn ended(&mut self) -> Result<Option<End>, Error>;
 }
 
 /// The node numbers in a debug file.
-pub(crate) fn numbers(text: &str) -> Vec<u8> {
+pub fn numbers(text: &str) -> Vec<u8> {
     text.split_whitespace().filter_map(|number| number.parse().ok()).collect()
 }
 
 /// Waits until `condition` holds of a node that does not tell by itself.
-pub(crate) fn wait(
+///
+/// # Errors
+/// It does not hold in time, or cannot be told; `what` says what was waited for.
+pub fn wait(
     what: &str,
     limit: Duration,
     mut condition: impl FnMut() -> Result<bool, Error>,
