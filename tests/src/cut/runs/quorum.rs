@@ -219,21 +219,23 @@ pub(super) const RUNS: &[Run] = &[
     },
     Run {
         name: "8b",
-        what: "two nodes, 3 cuts of 9 s, 6 s between",
+        // With 6 s between, as kernels were seen with, it depends on the moment of the first lost segment, and on the
+        // round trip times before, whether TCP repeats it before the next cut: if it does not, the higher node fences.
+        what: "two nodes, 3 cuts of 9 s, 15 s between",
         nodes: 2,
         before: &[],
         steps: &[
             (0.0, Step::Part(&[&[1], &[2]])),
             (9.0, Step::Heal),
-            (15.0, Step::Part(&[&[1], &[2]])),
-            (24.0, Step::Heal),
-            (30.0, Step::Part(&[&[1], &[2]])),
-            (39.0, Step::Heal),
+            (24.0, Step::Part(&[&[1], &[2]])),
+            (33.0, Step::Heal),
+            (48.0, Step::Part(&[&[1], &[2]])),
+            (57.0, Step::Heal),
         ],
-        until: 62.0,
+        until: 75.0,
         must: &[
-            idle(1, IDLE_2, (3, 8)),
-            idle(2, IDLE_1, (3, 8)),
+            idle(1, IDLE_2, (3, 12)),
+            idle(2, IDLE_1, (3, 12)),
             Must::Never { nodes: &[1, 2], text: DECISIONS },
             Must::Never { nodes: &[1, 2], text: "No longer connected" },
             Must::Lists { node: 1, live: &[1, 2], connected: &[2] },
@@ -250,7 +252,8 @@ pub(super) const RUNS: &[Run] = &[
         until: 32.0,
         must: &[
             idle(1, IDLE_2, (1, 1)),
-            idle(2, IDLE_1, (1, 1)),
+            // Once more if its beat comes late.
+            idle(2, IDLE_1, (1, 2)),
             line(1, "No longer connected to node n2 (num 2) at 10.9.0.2:7777", (8.0, 8.2), (1, 1)),
             // At its next beat.
             line(2, "No longer connected to node n1 (num 1) at 10.9.0.1:7777", (8.0, 10.2), (1, 1)),
