@@ -2,6 +2,7 @@
 
 use std::ffi::CString;
 use std::fs::File;
+use std::net::Ipv4Addr;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::process::Command;
@@ -38,6 +39,14 @@ impl NameSpace {
     /// It panicked.
     pub fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
         self.0.run(job)
+    }
+
+    /// Gives the tap device one more address.
+    ///
+    /// # Errors
+    /// There is no tap device yet.
+    pub fn address(&self, address: Ipv4Addr) -> Result<(), Error> {
+        self.run(move || ip(&format!("address add {address}/24 dev tap0")))?
     }
 
     /// Makes the tap device of `node`, and gives it the node's address.

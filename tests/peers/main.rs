@@ -1,0 +1,117 @@
+//! Peers of all kinds, good ones and bad ones, meet a real kernel or our daemon: what it says, answers and closes.
+//!
+//! The test plays the peers: it writes their heartbeats to the shared disk, and connects or listens at their addresses.
+//! What must be seen is what a kernel did. Words after `--` choose scenarios whose names contain one of them, and the
+//! subjects: `k` a kernel, `o` our daemon. Needs root and tun devices.
+
+mod beats;
+mod peer;
+mod scenarios;
+mod wire;
+mod world;
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::thread;
+use std::time::Instant;
+
+use scenarios::{PEER, Scenario};
+use uo2cb_tests::guest::Error;
+use uo2cb_tests::nodes::Kind;
+use uo2cb_tests::program;
+use uo2cb_tests::switch::space::NameSpace;
+use world::World;
+
+/// The subjects without any words.
+const CHOICE: &[Kind] = &[Kind::Kernel];
+
+fn main() -> ExitCode {
+    if let Err(why) = can_run() {
+        uo2cb_tests::not_run(&format!("peers: {why}"));
+        return ExitCode::SUCCESS;
+    }
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let kind = |word: &String| word.chars().next().filter(|_| word.len() == 1).and_then(Kind::from_letter);
+    let mut kinds: Vec<Kind> = words.iter().filter_map(kind).collect();
+    if kinds.is_empty() {
+        kinds = CHOICE.to_vec();
+    }
+    let words: Vec<_> = words.iter().filter(|word| kind(word).is_none()).collect();
+    let chosen = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(*word));
+    let scenarios: Vec<_> = scenarios::all().into_iter().filter(|(name, _)| chosen(name)).collect();
+    if scenarios.is_empty() {
+        println!("peers: no scenario chosen");
+        return ExitCode::from(2);
+    }
+    let uo2cb = match program::uo2cb() {
+        Ok(uo2cb) => uo2cb,
+        Err(error) => {
+            println!("peers: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let begin = Instant::now();
+    let failed = thread::scope(|scope| {
+        let subjects = kinds.iter().map(|kind| scope.spawn(|| subject(*kind, &uo2cb, &scenarios)));
+        let subjects: Vec<_> = subjects.collect();
+        subjects.into_iter().map(|subject| subject.join().unwrap_or(1)).sum::<usize>()
+    });
+    let count = scenarios.len() * kinds.len();
+    println!("peers: {failed} of {count} scenarios failed, {:.0} s", begin.elapsed().as_secs_f64());
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs all with one subject. Returns how many failed.
+fn subject(kind: Kind, uo2cb: &Path, scenarios: &[Scenario]) -> usize {
+    let letter = kind.letter();
+    let mut world = match World::new(kind, uo2cb).and_then(|mut world| world.up(PEER).map(|()| world)) {
+        Ok(world) => world,
+        Err(error) => {
+            println!("peers: {letter}: {error}");
+            return scenarios.len();
+        }
+    };
+    let mut failed = 0;
+    for (name, scenario) in scenarios {
+        world.mark();
+        let begin = Instant::now();
+        match scenario(&mut world).and_then(|()| settled(&mut world)) {
+            Ok(()) => println!("peers: {letter}: {name}: good, {:.1} s", begin.elapsed().as_secs_f64()),
+            Err(error) => {
+                failed += 1;
+                println!("peers: {letter}: {name}: {error}");
+                for line in world.lines() {
+                    println!("    {}", line.text);
+                }
+                if let Err(error) = settled(&mut world) {
+                    println!("peers: {letter}: gone or not settled, so no more: {error}");
+                    return scenarios.len();
+                }
+            }
+        }
+    }
+    failed
+}
+
+/// As every scenario finds it.
+fn settled(world: &mut World) -> Result<(), Error> {
+    if let Some(end) = world.subject.ended()? {
+        return Err(format!("it has ended: {end:?}").into());
+    }
+    for node in 1..=4 {
+        world.leave(node)?;
+    }
+    world.settled()?;
+    world.alive(PEER, true)
+}
+
+fn can_run() -> Result<(), String> {
+    if !rustix::process::geteuid().is_root() {
+        return Err("it needs root".into());
+    }
+    if !Path::new("/dev/net/tun").exists() {
+        return Err("there is no /dev/net/tun".into());
+    }
+    uo2cb::mountpoint::may_mount(false).map_err(|error| error.to_string())?;
+    NameSpace::new().map(drop).map_err(|error| error.to_string())
+}

@@ -1,0 +1,95 @@
+//! What the tree allows while peers are connected.
+
+use uo2cb_tests::guest::Error;
+use uo2cb_tests::nodes::cluster::{Call, make_node};
+
+use super::{LOST, PEER, Scenario};
+use crate::world::World;
+
+pub(super) const ALL: &[Scenario] = &[
+    ("timeouts change while connected", timeouts),
+    ("nodes are removed", nodes),
+    ("two names have one key", keys),
+];
+
+const EBUSY: &str = "Device or resource busy";
+const EINVAL: &str = "Invalid argument";
+const EEXIST: &str = "File exists";
+
+fn write(path: &str, value: u32) -> Call {
+    Call::Write(format!("cluster/c/{path}"), value.to_string())
+}
+
+fn rmdir(node: u8) -> Call {
+    Call::Rmdir(format!("cluster/c/node/n{node}"))
+}
+
+fn timeouts(world: &mut World) -> Result<(), Error> {
+    let peer = world.connected(PEER)?;
+    for (attribute, other, same, words) in [
+        (
+            "idle_timeout_ms",
+            6000,
+            5000,
+            "o2net: cannot change idle timeout after the first peer has agreed to it.  1 connected peers",
+        ),
+        (
+            "keepalive_delay_ms",
+            900,
+            1000,
+            "o2net: cannot change keepalive delay after the first peer has agreed to it.  1 connected peers",
+        ),
+    ] {
+        world.refused(&write(attribute, other), EINVAL)?;
+        world.sees(words)?;
+        world.subject.call(&write(attribute, same))?;
+    }
+    for delay in [1500, 1000] {
+        world.subject.call(&write("reconnect_delay_ms", delay))?;
+    }
+    drop(peer);
+    world.settled()?;
+    for idle in [6000, 5000] {
+        world.subject.call(&write("idle_timeout_ms", idle))?;
+    }
+    Ok(())
+}
+
+fn nodes(world: &mut World) -> Result<(), Error> {
+    let mut peer = world.connected(PEER)?;
+    world.refused(&rmdir(PEER), EBUSY)?;
+    world.refused(&write("node/n6/local", 1), EBUSY)?;
+    peer.works()?;
+    // One without a connection goes, and comes again.
+    world.subject.call(&rmdir(8))?;
+    for call in make_node(8) {
+        world.subject.call(&call)?;
+    }
+    world.subject.call(&Call::Mkdir("cluster/c/node/x".into()))?;
+    world.refused(&Call::Write("cluster/c/node/x/ipv4_address".into(), "10.9.0.8".into()), EEXIST)?;
+    world.subject.call(&Call::Rmdir("cluster/c/node/x".into()))?;
+    drop(peer);
+    world.sees(LOST)?;
+    world.settled()?;
+    // Alive, and without a connection: it goes as well, and its connections are those of a stranger.
+    world.subject.call(&rmdir(PEER))?;
+    world.mark();
+    let mut stranger = world.connect(PEER)?;
+    stranger.closed_unheard()?;
+    world.sees(&format!("o2net: Attempt to connect from unknown node at 10.9.0.6:{}", stranger.port))?;
+    for call in make_node(PEER) {
+        world.subject.call(&call)?;
+    }
+    world.connected(PEER).map(drop)
+}
+
+/// The key of the negotiation's messages is made of the name alone.
+fn keys(world: &mut World) -> Result<(), Error> {
+    let [one, other] = ["uejgtcuo", "iiwucoup"].map(|name| format!("cluster/c/heartbeat/{name}"));
+    for (one, other) in [(&one, &other), (&other, &one)] {
+        world.subject.call(&Call::Mkdir(one.clone()))?;
+        world.refused(&Call::Mkdir(other.clone()), EEXIST)?;
+        world.subject.call(&Call::Rmdir(one.clone()))?;
+    }
+    Ok(())
+}
