@@ -43,6 +43,14 @@ pub enum Error {
     Stale(PathBuf, io::Error),
     /// Mounting failed for another reason.
     Mount(PathBuf, io::Error),
+    /// Only root may restart the machine.
+    FenceRoot,
+    /// Root may not restart the machine from here, either.
+    FenceMachine(io::Error),
+    /// The program for a fence cannot be run.
+    FenceProgram(PathBuf, io::Error),
+    /// The watchdog device cannot be used, and why.
+    Watchdog(PathBuf, String),
     /// The control socket cannot be made.
     Control(io::Error),
     /// A device cannot be opened.
@@ -116,6 +124,14 @@ impl fmt::Display for Error {
                 write!(f, "{}: a dead mount that cannot be taken away: {}", dir.display(), plain(error))
             }
             Self::Mount(dir, error) => write!(f, "{}: cannot be mounted: {}", dir.display(), plain(error)),
+            Self::FenceRoot => f.write_str("--fence machine is for root: it restarts the machine"),
+            Self::FenceMachine(error) => {
+                write!(f, "--fence machine: the machine cannot be restarted from here: {}", plain(error))
+            }
+            Self::FenceProgram(program, error) => {
+                write!(f, "{}: cannot be run at a fence: {}", program.display(), plain(error))
+            }
+            Self::Watchdog(device, why) => write!(f, "{}: {why}", device.display()),
             Self::Control(error) => write!(f, "no control socket: {}", plain(error)),
             Self::Device(error) => write!(f, "the device cannot be opened: {}", plain(error)),
             Self::System(error) => write!(f, "the system refused: {}", plain(error)),

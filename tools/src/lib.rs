@@ -34,6 +34,7 @@ pub use daemon::crash::dedicate_process;
 pub use daemon::deadline::STATUS as CRASH_STATUS;
 #[doc(hidden)]
 pub use daemon::fault_point::panic_at;
+pub use daemon::fence::FenceAction;
 pub use daemon::monitor::UpIn;
 pub use daemon::node::{Builder, Node};
 pub use daemon::notes::{LogFormat, LogTarget};

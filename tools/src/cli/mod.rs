@@ -96,7 +96,7 @@ impl Fail {
 impl From<Error> for Fail {
     fn from(error: Error) -> Self {
         match error {
-            Error::SameMountPoint(_) => Self::usage(error.to_string()),
+            Error::SameMountPoint(_) | Error::FenceRoot => Self::usage(error.to_string()),
             other => Self::new(other.to_string()),
         }
     }
@@ -111,7 +111,7 @@ impl From<Failure> for Fail {
 /// Parses and runs; the exit status is the result.
 pub(crate) fn main() -> ExitCode {
     completions::answer();
-    let result = match Cli::parse().command {
+    let result = match Cli::parse_from(words(std::env::args_os())).command {
         Command::Mount(command) => command.run(),
         Command::Umount(command) => command.run(),
         Command::Status(command) => command.run(),
@@ -170,6 +170,29 @@ fn node(value: &Value) -> String {
     format!("{} ({num})", text(value, "name"))
 }
 
+/// What clap is given: `--fence exec PROGRAM` and `--fence watchdog DEVICE` become one value, which an option that may be
+/// followed by a directory needs to have.
+fn words(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut words: Vec<OsString> = Vec::new();
+    let mut plain = false;
+    for argument in arguments {
+        plain |= argument == "--";
+        let option = words.len().checked_sub(2).is_some_and(|at| words[at] == "--fence");
+        let last = words.last_mut().filter(|last| {
+            let alone = option && (**last == "exec" || **last == "watchdog");
+            !plain && (alone || **last == "--fence=exec" || **last == "--fence=watchdog")
+        });
+        match last {
+            Some(last) => {
+                last.push("=");
+                last.push(argument);
+            }
+            None => words.push(argument),
+        }
+    }
+    words
+}
+
 /// The arguments of this process.
 fn arguments() -> impl Iterator<Item = OsString> {
     std::env::args_os().skip(1)
@@ -183,6 +206,24 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn an_action_and_what_it_needs_are_one_value() {
+        for (line, joined) in [
+            ("mount --fence exec /p DIR", "mount --fence exec=/p DIR"),
+            ("mount DIR --fence watchdog /dev/w", "mount DIR --fence watchdog=/dev/w"),
+            ("mount --fence=exec p DIR", "mount --fence=exec=p DIR"),
+            ("mount --fence exec=p DIR", "mount --fence exec=p DIR"),
+            ("mount --fence exit DIR", "mount --fence exit DIR"),
+            ("mount --fence machine exec", "mount --fence machine exec"),
+            ("mount DIR --fence exec", "mount DIR --fence exec"),
+            ("mount -- --fence exec p", "mount -- --fence exec p"),
+            ("mount --fence exec -- DIR", "mount --fence exec -- DIR"),
+        ] {
+            let split = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
+            assert_eq!(words(split(line).into_iter()), split(joined));
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum, ValueHint};
 use uo2cb::core::View;
 use uo2cb::core::heartbeat::{mainline_methods, methods};
-use uo2cb::{Builder, Faults, LogFormat, LogTarget, Node, Stopper, control, mountpoint};
+use uo2cb::{Builder, Faults, FenceAction, LogFormat, LogTarget, Node, Stopper, control, mountpoint};
 
 use super::{Fail, background, demo};
 
@@ -23,6 +23,7 @@ use super::{Fail, background, demo};
 Examples:
   uo2cb mount /tmp/o2cb --heartbeat-mode user
   uo2cb mount /tmp/o2cb --fault hang=write@30s..
+  uo2cb mount /tmp/o2cb --fence exec /usr/local/sbin/fenced
   uo2cb mount /tmp/o2cb --foreground --log-format json 2> log
   sudo uo2cb mount /sys/kernel/config --allow-other")]
 pub(crate) struct Mount {
@@ -53,6 +54,9 @@ pub(crate) struct Mount {
     /// Let every disk suffer from faults, to see what becomes of it
     #[arg(long, value_name = "SPEC", long_help = fault_help())]
     fault: Option<Faults>,
+    /// What a fence does beside ending the daemon
+    #[arg(long, value_name = "ACTION", default_value = "exit", long_help = FENCE_HELP)]
+    fence: FenceAction,
     /// Where the log goes: a file, or - for standard output (in the foreground only); otherwise a file beside
     /// the control socket, in the foreground standard error
     #[arg(long, value_name = "FILE")]
@@ -67,6 +71,21 @@ pub(crate) struct Mount {
     #[arg(long, value_name = "PLACE", hide = true)]
     panic_at: Option<String>,
 }
+
+const FENCE_HELP: &str = "\
+What a fence does beside ending the daemon with status 86
+
+  exit              nothing else
+  exec PROGRAM      also starts PROGRAM, which is looked for when the
+                    daemon starts, and does not wait for it; variables
+                    that begin with UO2CB_FENCE_ (CLUSTER, NODE,
+                    NODE_NUM, METHOD, REASON) tell it about the fence
+  watchdog DEVICE   a watchdog restarts the machine, also when the
+                    daemon is killed, stopped or hung; armed while a
+                    region of disk heartbeat is steady
+  machine           restarts the machine or has its kernel panic, as
+                    fence_method says; for root, and only while the
+                    local node is up in a region";
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
@@ -160,7 +179,7 @@ impl Mount {
 
     fn builder(&self, socket: &Path) -> Builder {
         let mut builder = Node::builder().control(socket).allow_other(self.allow_other).mount(&self.dir);
-        builder = builder.strict(self.strict);
+        builder = builder.strict(self.strict).fence(self.fence.clone());
         if let Some(seen) = &self.report {
             builder = builder.seen(seen.split(',').map(str::to_owned).collect());
         }

@@ -19,7 +19,7 @@ use super::consumers::{self, Failed, Subscription};
 use super::deadline;
 use super::disk::Choice;
 use super::fault_point;
-use super::fence;
+use super::fence::{self, FenceAction};
 use super::memory;
 use super::monitor::{Interest, Monitor};
 use super::notes::{LogFormat, LogTarget, Notes};
@@ -46,6 +46,7 @@ pub struct Builder {
     format: LogFormat,
     control: Option<PathBuf>,
     disks: Choice,
+    fence: FenceAction,
     stop: Stopper,
     seen: Vec<String>,
 }
@@ -121,6 +122,14 @@ impl Builder {
         self
     }
 
+    /// What a fence does beside ending the process. What it needs is opened by [`start`](Self::start), which fails where
+    /// the action could never be carried out.
+    #[must_use]
+    pub fn fence(mut self, action: FenceAction) -> Self {
+        self.fence = action;
+        self
+    }
+
     /// Open a [control] socket at this path, whose directory should be this user's alone.
     #[must_use]
     pub fn control(mut self, socket: impl Into<PathBuf>) -> Self {
@@ -152,6 +161,7 @@ impl Builder {
             .map_err(Error::System)?;
         fence::prepare().map_err(Error::System)?;
         let notes = Notes::open(self.log, self.format).map_err(Error::System)?;
+        let fence = fence::Ready::new(&self.fence, &notes)?;
         if !self.views.is_empty() {
             mountpoint::may_mount(self.allow_other)?;
         }
@@ -182,8 +192,15 @@ impl Builder {
         let mut methods = if self.mainline { mainline_methods() } else { methods() };
         methods.extend(self.methods);
         let monitor = Monitor::new(&config, methods, self.disks, notes).map_err(Error::System)?;
-        let mut node =
-            Node { monitor, timer: None, signals: None, server: None, stop: self.stop, guarded: Vec::new() };
+        let mut node = Node {
+            monitor,
+            timer: None,
+            signals: None,
+            server: None,
+            stop: self.stop,
+            guarded: Vec::new(),
+            fence,
+        };
         node.begin(dirs, self.mode, self.allow_other, self.control)?;
         Ok(node)
     }
@@ -198,6 +215,7 @@ pub struct Node {
     stop: Stopper,
     /// So that a fence takes them away.
     guarded: Vec<Arc<fence::Mount>>,
+    fence: fence::Ready,
 }
 
 impl fmt::Debug for Node {
@@ -231,12 +249,13 @@ impl Node {
                 self.monitor.disks.prepare().map_err(Error::System)?;
             }
         }
+        self.fence.begin(&self.monitor)?;
         if let Some(mode) = mode {
             self.write("cluster/heartbeat_mode", mode)?;
         }
         if let Some(socket) = &control {
             let place = dirs.first().map_or(socket, |(.., prepared)| &prepared.place.path);
-            if let Some(kept) = fence::Record::keep(socket, place, &self.monitor.notes) {
+            if let Some(kept) = fence::Record::keep(socket, place, self.fence.restarts, &self.monitor.notes) {
                 let _ = self.monitor.record.set(kept);
             }
         }
@@ -419,6 +438,7 @@ impl Drop for Node {
             server.close();
         }
         self.monitor.shut_down();
+        self.fence.close();
         for (_, mounted) in self.monitor.take_views() {
             if let Err(error) = mounted.unmount() {
                 let dir = mounted.path().display();

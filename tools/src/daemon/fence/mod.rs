@@ -3,12 +3,16 @@
 //! A fence ends the process, so whatever in it reaches outside is listed here, of all its nodes: disks, mounts,
 //! sockets, logs. They are called in four rounds. Nothing on this way may wait for long, and what may (a log on a hung
 //! disk, say) comes after what must be done; in any case the [deadline] ends the process. What else is to happen at a
-//! fence, such as running a program, stopping to feed a watchdog, or restarting the machine, is one more [`Outward`],
-//! made ready when the node starts.
+//! fence, the [`FenceAction`], is one more [`Outward`], made ready when the node starts.
 
+mod action;
+mod exec;
 mod last_line;
+mod machine;
 mod mount;
+mod own;
 mod record;
+mod watchdog;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,8 +24,11 @@ use parking_lot::Mutex;
 
 use self::last_line::LastLine;
 use super::deadline;
+pub use action::FenceAction;
+pub(crate) use action::Ready;
 pub(crate) use last_line::prepare;
 pub(crate) use mount::Mount;
+pub(crate) use own::Own;
 pub(crate) use record::Record;
 
 /// Something of a node that others outside the process see or use. All that these calls need is opened, looked up and

@@ -3,10 +3,11 @@
 //! Its file is opened and its thread is started with the node. The thread alone writes, so that a file system that hangs
 //! keeps nobody who has to go; when the process ends before it has written, there is no record.
 
-use std::fs::{self, File, OpenOptions};
+use std::env;
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,6 +23,10 @@ use super::{Outward, register};
 
 /// How long a fence waits for the thread, unless its deadline comes before.
 const WRITTEN: Duration = Duration::from_millis(300);
+/// The same where it must come to the disk, because the machine restarts.
+const ON_DISK: Duration = Duration::from_millis(400);
+/// So much of a file has its place on the disk beforehand: writing over it takes one access.
+const PLACE: usize = 4096;
 /// No record is longer.
 const LONGEST: u64 = 64 * 1024;
 
@@ -40,17 +45,19 @@ pub(crate) struct Record {
     /// What the node is known by from one daemon to the next.
     place: String,
     earlier: Option<Fenced>,
+    durable: bool,
     ending: AtomicBool,
     lines: Sender<String>,
     written: Receiver<()>,
 }
 
 impl Record {
-    /// That of the node that is mounted, or has its socket, at `place`; in this folder.
+    /// That of the node that is mounted, or has its socket, at `place`; in this folder. `durable`: what is written is to
+    /// outlive the machine.
     ///
     /// # Errors
     /// Those of opening the file or starting the thread.
-    pub(crate) fn open(folder: &Path, place: &Path) -> io::Result<Arc<Self>> {
+    pub(crate) fn open(folder: &Path, place: &Path, durable: bool) -> io::Result<Arc<Self>> {
         let path = folder.join(format!("{:016x}.fence", hash(place.as_os_str().as_bytes())));
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
@@ -60,18 +67,29 @@ impl Record {
         }
         let place = place.to_string_lossy().into_owned();
         let earlier = read(&file, &place);
+        if durable && earlier.is_none() {
+            file.write_all_at(&[b'\n'; PLACE], 0)?;
+            file.sync_all()?;
+        }
         let (lines, coming) = bounded::<String>(1);
         let (done, written) = bounded(1);
-        threads::spawn("fence-record", Standing::Ordinary, move || write(&file, &coming, &done))?;
-        let record = Arc::new(Self { path, place, earlier, ending: AtomicBool::new(false), lines, written });
+        threads::spawn("fence-record", Standing::Ordinary, move || {
+            write(&file, durable, &coming, &done);
+        })?;
+        let record =
+            Arc::new(Self { path, place, earlier, durable, ending: AtomicBool::new(false), lines, written });
         register(&record);
         Ok(record)
     }
 
-    /// That of a node with this socket, in whose folder it is; logs the last fence in this place.
-    pub(crate) fn keep(socket: &Path, place: &Path, notes: &Notes) -> Option<Arc<Self>> {
-        let folder = socket.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
-        match Self::open(folder, place) {
+    /// That of a node with this socket, in whose folder it is; where the machine restarts with a fence, in one that outlives
+    /// that. Logs the last fence in this place.
+    pub(crate) fn keep(socket: &Path, place: &Path, restarts: bool, notes: &Notes) -> Option<Arc<Self>> {
+        let beside = socket.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+        let folder = if restarts { lasting() } else { beside.to_owned() };
+        let made =
+            if restarts { DirBuilder::new().recursive(true).mode(0o700).create(&folder) } else { Ok(()) };
+        match made.and_then(|()| Self::open(&folder, place, restarts)) {
             Ok(record) => {
                 if let Some(Fenced { time, pid, why }) = record.earlier() {
                     notes.warn(&format!(
@@ -100,10 +118,24 @@ impl Record {
     }
 }
 
-fn write(file: &File, lines: &Receiver<String>, done: &Sender<()>) {
+/// Where things of this user's are kept from one boot to the next; `UO2CB_STATE_DIR` names another place.
+fn lasting() -> PathBuf {
+    let named = |name| env::var_os(name).map(PathBuf::from).filter(|dir| dir.is_absolute());
+    if let Some(dir) = named("UO2CB_STATE_DIR") {
+        return dir;
+    }
+    if rustix::process::geteuid().is_root() {
+        return "/var/lib/uo2cb".into();
+    }
+    let state = named("XDG_STATE_HOME").or_else(|| Some(named("HOME")?.join(".local/state")));
+    state.unwrap_or_else(env::temp_dir).join("uo2cb")
+}
+
+fn write(file: &File, durable: bool, lines: &Receiver<String>, done: &Sender<()>) {
     for line in lines {
         // One call. What a longer one before leaves behind it is another line.
-        if file.write_all_at(line.as_bytes(), 0).is_ok() {
+        let written = file.write_all_at(line.as_bytes(), 0);
+        if written.and_then(|()| if durable { file.sync_data() } else { Ok(()) }).is_ok() {
             let _ = done.try_send(());
         }
     }
@@ -136,7 +168,7 @@ impl Outward for Record {
     }
 
     fn settle(&self) {
-        let _ = self.written.recv_timeout(WRITTEN);
+        let _ = self.written.recv_timeout(if self.durable { ON_DISK } else { WRITTEN });
     }
 }
 
@@ -152,7 +184,7 @@ mod tests {
     #[test]
     fn the_next_one_in_this_place_reads_the_last_fence() {
         let folder = tempfile::tempdir().unwrap();
-        let open = |place: &str| Record::open(folder.path(), Path::new(place)).unwrap();
+        let open = |place: &str| Record::open(folder.path(), Path::new(place), false).unwrap();
         let count = || fs::read_dir(folder.path()).unwrap().count();
         let first = open("/a");
         assert_eq!((first.earlier(), count()), (None, 1));
@@ -175,19 +207,19 @@ mod tests {
     #[test]
     fn what_is_no_record_is_none() {
         let folder = tempfile::tempdir().unwrap();
-        let record = Record::open(folder.path(), Path::new("/a")).unwrap();
+        let record = Record::open(folder.path(), Path::new("/a"), true).unwrap();
         let path = record.path.clone();
         fenced(&record, "why");
         let whole = fs::read(&path).unwrap();
         for bytes in [&b""[..], b"\n", b"{}\n", b"{\"why\":1}\n", &whole[..20], &[0xff; 300]] {
             fs::write(&path, bytes).unwrap();
-            assert_eq!(Record::open(folder.path(), Path::new("/a")).unwrap().earlier(), None);
+            assert_eq!(Record::open(folder.path(), Path::new("/a"), true).unwrap().earlier(), None);
         }
         // Of another place with the same hash.
         fs::write(&path, String::from_utf8(whole).unwrap().replace("\"/a\"", "\"/b\"")).unwrap();
-        assert_eq!(Record::open(folder.path(), Path::new("/a")).unwrap().earlier(), None);
+        assert_eq!(Record::open(folder.path(), Path::new("/a"), true).unwrap().earlier(), None);
         fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink("elsewhere", &path).unwrap();
-        assert!(Record::open(folder.path(), Path::new("/a")).is_err());
+        assert!(Record::open(folder.path(), Path::new("/a"), true).is_err());
     }
 }

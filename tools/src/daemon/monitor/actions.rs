@@ -60,7 +60,7 @@ impl State {
             }
             Action::StopListening => self.listener = None,
             Action::Disk(disk, wanted) => return self.disk(monitor, disk, wanted),
-            // Both words of the method end this process, which is all there is to end.
+            // Whoever carries out the method knows it: a fence may come from elsewhere, too.
             Action::Fence { method: _, reason } => fence::end(format_args!("fenced: {reason}")),
             Action::Note(note) => monitor.notes.note(&note),
             Action::Stopped => self.stop(monitor),

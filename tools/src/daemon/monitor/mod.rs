@@ -16,6 +16,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use uo2cb_core::heartbeat::Method;
@@ -51,6 +52,8 @@ pub(crate) struct Monitor {
     pub(crate) notes: Notes,
     /// Of the last fence, where there is one.
     pub(crate) record: OnceLock<Arc<fence::Record>>,
+    /// Where a fence finds who this node is, if it wants to know.
+    own: OnceLock<Arc<fence::Own>>,
     stopped: Stopped,
 }
 
@@ -112,6 +115,7 @@ impl Monitor {
             realtime,
             notes,
             record: OnceLock::new(),
+            own: OnceLock::new(),
             stopped: Stopped::default(),
         }))
     }
@@ -174,6 +178,18 @@ impl Monitor {
         self.enter(|state, _| look(&state.engine))
     }
 
+    /// The same, unless others keep the engine for longer than this.
+    pub(crate) fn read_within<T>(&self, patience: Duration, look: impl FnOnce(&Engine) -> T) -> Option<T> {
+        self.realtime.entering();
+        Some(look(&self.state.try_lock_for(patience)?.engine))
+    }
+
+    /// Who this node is, is kept here from now on.
+    pub(crate) fn keep_own(&self, own: Arc<fence::Own>) {
+        let _ = self.own.set(own);
+        self.enter(|_, _| ());
+    }
+
     /// The time by which the engine acts.
     pub(crate) fn now(&self) -> Instant {
         self.clock.now().mono
@@ -202,6 +218,9 @@ impl Monitor {
             let done = work(state, self.clock.now());
             state.carry_out(self);
             self.disks.go();
+            if let Some(own) = self.own.get() {
+                own.update(state.engine.own());
+            }
             self.timer.set(state.engine.poll_timeout());
             done
         })

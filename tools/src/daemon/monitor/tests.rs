@@ -298,3 +298,55 @@ fn a_failure_inside_ends_the_process_with_one_line_that_says_so() {
         );
     }
 }
+
+#[test]
+fn a_look_does_not_wait_for_a_monitor_that_is_stuck() {
+    let world = World::new();
+    let (held, holding) = unbounded::<()>();
+    let (release, released) = unbounded::<()>();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            world.monitor.read(|_| {
+                held.send(()).unwrap();
+                released.recv().unwrap();
+            });
+        });
+        holding.recv().unwrap();
+        assert_eq!(world.monitor.read_within(Duration::from_millis(1), Engine::beats), None);
+        release.send(()).unwrap();
+    });
+    assert_eq!(world.monitor.read_within(SOON, Engine::beats), Some(uo2cb_core::Beats::Unwatched));
+}
+
+#[test]
+fn who_the_node_is_is_kept_up_to_date() {
+    let world = World::new();
+    let own = Arc::<fence::Own>::default();
+    world.monitor.keep_own(Arc::clone(&own));
+    let shown = || format!("{own:?}");
+    // "c" and no node.
+    assert!(shown().contains("cluster: [99], node: [], num: None"), "{}", shown());
+    let free = std::net::TcpListener::bind("127.0.0.3:0").unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    world.mkdir(&["cluster", "c", "node", "x"]);
+    let file = |file| ["cluster", "c", "node", "x", file];
+    world.store(&file("ipv4_address"), b"127.0.0.3").unwrap();
+    world.store(&file("ipv4_port"), port.to_string().as_bytes()).unwrap();
+    world.store(&file("num"), b"5").unwrap();
+    world.store(&file("local"), b"1").unwrap();
+    assert!(shown().contains("cluster: [99], node: [120], num: Some(5)"), "{}", shown());
+    assert!(shown().contains("up: false, panic: false"), "{}", shown());
+    world.store(&["cluster", "c", "fence_method"], b"panic\n").unwrap();
+    world.link("x");
+    assert_eq!(world.next(), Seen::Answered("x", true));
+    assert!(shown().contains("up: true, panic: true"), "{}", shown());
+    world.unlink("x");
+    assert_eq!(world.next(), Seen::Answered("x", true));
+    world.store(&file("local"), b"0").unwrap();
+    assert!(
+        shown().contains("up: false, panic: true") && shown().contains("node: [], num: None"),
+        "{}",
+        shown()
+    );
+}
