@@ -21,7 +21,7 @@ pub fn target_dir() -> Result<PathBuf, Error> {
     folder.map(Path::to_path_buf).ok_or_else(|| Error::new("no cargo target folder: set CARGO_TARGET_DIR"))
 }
 
-/// The triple for which the probe is built: naming it keeps its flags away from build scripts.
+/// The triple for which programs of guests are built: naming it keeps their flags away from build scripts.
 const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 
 /// The probe as a program that needs no library, so that it runs in a guest. Built if it is missing or old.
@@ -29,12 +29,26 @@ const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 /// # Errors
 /// The build failed.
 pub fn probe() -> Result<PathBuf, Error> {
-    let mut cargo = cargo("uo2cb-tests", "probe")?;
+    without_libraries("uo2cb-tests", "probe")
+}
+
+/// The daemon as such a program.
+///
+/// # Errors
+/// The build failed.
+pub fn uo2cb_for_guests() -> Result<PathBuf, Error> {
+    without_libraries("uo2cb", "uo2cb")
+}
+
+fn without_libraries(package: &str, program: &str) -> Result<PathBuf, Error> {
+    let mut cargo = cargo(package, program)?;
     cargo.args(["--release", "--target", TRIPLE]).env("RUSTFLAGS", "-C target-feature=+crt-static");
     // Nobody measures it: it need not be linked for minutes.
     cargo.env("CARGO_PROFILE_RELEASE_LTO", "off").env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
+    // It goes into a guest's memory.
+    cargo.env("CARGO_PROFILE_RELEASE_STRIP", "debuginfo");
     output(&mut cargo)?;
-    Ok(target_dir()?.join(TRIPLE).join("release/probe"))
+    Ok(target_dir()?.join(TRIPLE).join("release").join(program))
 }
 
 /// The daemon, built if it is missing or old; the variable `UO2CB` names another one.

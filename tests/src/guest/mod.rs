@@ -30,6 +30,17 @@ pub const TREE: &str = "/sys/kernel/config";
 /// Where the kernel shows its inside in the guest.
 pub const DEBUGFS: &str = "/sys/kernel/debug";
 
+/// Whether guests can be booted here. Fetches their kernel.
+///
+/// # Errors
+/// What is missing, and in which package it is.
+pub fn can_boot() -> Result<(), Error> {
+    let qemu = Command::new("qemu-system-x86_64").arg("-version").stdout(Stdio::null()).status();
+    qemu.map_err(|error| Error::new(format!("no qemu-system-x86_64 (package qemu-system-x86): {error}")))?;
+    program::busybox()?;
+    Kernel::get().map(drop)
+}
+
 /// Two boots at a time: they take all of a processor each, and have a deadline. What comes after mostly waits.
 static BOOTING: [Mutex<()>; 2] = [Mutex::new(()), Mutex::new(())];
 static NEXT: AtomicUsize = AtomicUsize::new(0);
