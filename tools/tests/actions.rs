@@ -164,21 +164,7 @@ fn a_node_that_cannot_write_runs_it_and_the_next_one_knows_why() {
     let world = &daemon.world;
     fs::create_dir(world.at("cluster/c")).unwrap();
     fs::write(world.at("cluster/c/heartbeat/dead_threshold"), "3").unwrap();
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    for dir in ["cluster/c/node/n0", "cluster/c/heartbeat/R"] {
-        fs::create_dir(world.at(dir)).unwrap();
-    }
-    for (file, value) in [
-        ("node/n0/ipv4_address", "127.0.0.1"),
-        ("node/n0/ipv4_port", &free.to_string()),
-        ("node/n0/num", "0"),
-        ("node/n0/local", "1"),
-        ("heartbeat/R/block_bytes", "512"),
-        ("heartbeat/R/start_block", "1"),
-        ("heartbeat/R/blocks", "8"),
-    ] {
-        fs::write(world.at("cluster/c").join(file), value).unwrap();
-    }
+    world.region(8);
     let dev = world.at("cluster/c/heartbeat/R/dev");
     let started = Command::new("/bin/sh")
         .args(["-c", "/bin/echo 7 >\"$1\" 7<>\"$0\""])

@@ -286,7 +286,7 @@ fn provoke(daemon: &Daemon, place: &str) {
         _ => {
             let disk = tempfile::tempfile_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
             disk.set_len(16 * 512).unwrap();
-            let port = region(world);
+            let port = world.region(8);
             if place == "listen" {
                 let _ = TcpStream::connect(("127.0.0.1", port));
                 return;
@@ -296,24 +296,4 @@ fn provoke(daemon: &Daemon, place: &str) {
             let _ = fs::write(dev, disk.as_raw_fd().to_string());
         }
     }
-}
-
-/// A local node and a region that has no device yet. Gives the node's port.
-fn region(world: &World) -> u16 {
-    let port = uo2cb_test_support::port::reserve();
-    for dir in ["cluster/c", "cluster/c/node/n0", "cluster/c/heartbeat/R"] {
-        fs::create_dir(world.at(dir)).unwrap();
-    }
-    for (file, value) in [
-        ("node/n0/ipv4_address", "127.0.0.1"),
-        ("node/n0/ipv4_port", &port.to_string()),
-        ("node/n0/num", "0"),
-        ("node/n0/local", "1"),
-        ("heartbeat/R/block_bytes", "512"),
-        ("heartbeat/R/start_block", "1"),
-        ("heartbeat/R/blocks", "8"),
-    ] {
-        fs::write(world.at("cluster/c").join(file), value).unwrap();
-    }
-    port
 }

@@ -74,21 +74,7 @@ fn little_memory_is_locked() {
     let world = World::new();
     world.ok(&["mount", "config"]);
     let pid = world.pid();
-    let port = uo2cb_test_support::port::reserve().to_string();
-    for dir in ["cluster/c", "cluster/c/node/n0", "cluster/c/heartbeat/R"] {
-        fs::create_dir(world.at(dir)).unwrap();
-    }
-    for (file, value) in [
-        ("node/n0/ipv4_address", "127.0.0.1"),
-        ("node/n0/ipv4_port", &*port),
-        ("node/n0/num", "0"),
-        ("node/n0/local", "1"),
-        ("heartbeat/R/block_bytes", "512"),
-        ("heartbeat/R/start_block", "1"),
-        ("heartbeat/R/blocks", "255"),
-    ] {
-        fs::write(world.at("cluster/c").join(file), value).unwrap();
-    }
+    world.region(255);
     let disk = world.folder.path().join("disk");
     File::create(&disk).unwrap().set_len(256 * 512).unwrap();
     let disk = File::options().read(true).write(true).open(disk).unwrap();

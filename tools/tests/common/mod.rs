@@ -101,6 +101,30 @@ impl World {
         fs::create_dir(self.at("cluster/c/heartbeat/R")).unwrap();
     }
 
+    /// A cluster c with node n0 (local) alone, and region R of disk heartbeat with so many slots, without a device. Gives
+    /// the node's port, and leaves a cluster that is there.
+    pub fn region(&self, blocks: u8) -> u16 {
+        let port = uo2cb_test_support::port::reserve();
+        if !self.at("cluster/c").exists() {
+            fs::create_dir(self.at("cluster/c")).unwrap();
+        }
+        for dir in ["cluster/c/node/n0", "cluster/c/heartbeat/R"] {
+            fs::create_dir(self.at(dir)).unwrap();
+        }
+        for (file, value) in [
+            ("node/n0/ipv4_address", "127.0.0.1"),
+            ("node/n0/ipv4_port", &port.to_string()),
+            ("node/n0/num", "0"),
+            ("node/n0/local", "1"),
+            ("heartbeat/R/block_bytes", "512"),
+            ("heartbeat/R/start_block", "1"),
+            ("heartbeat/R/blocks", &blocks.to_string()),
+        ] {
+            fs::write(self.at("cluster/c").join(file), value).unwrap();
+        }
+        port
+    }
+
     pub fn link(&self, node: &str) {
         let target = self.at(&format!("cluster/c/node/{node}"));
         std::os::unix::fs::symlink(target, self.at(&format!("cluster/c/heartbeat/R/{node}"))).unwrap();
