@@ -13,10 +13,9 @@ use crate::time::Instant;
 /// When this node will have to go if no good beat comes any more. None: no region is steady.
 pub(super) fn good(regions: &BTreeMap<ItemId, Region>, common: &Common) -> Option<Good> {
     let deadlines = || regions.values().filter_map(|region| Some((region, region.run()?.deadline?)));
-    let (quorum, failed) = (common.sets.quorum.len(), common.sets.failed.len());
-    let until = if common.global() && quorum > 0 {
+    let until = if common.global() && common.sets.quorum.len() > 0 {
         // So many of those that have not failed yet are one too many. A region that is not one of the quorum may fail.
-        let more = quorum.div_ceil(2).saturating_sub(failed).max(1) as usize;
+        let more = common.sets.until_lost().max(1) as usize;
         let counted = |region: &Region| common.sets.quorum.contains(region.num);
         let mut left: Vec<Instant> =
             deadlines().filter(|(region, _)| counted(region)).map(|(_, deadline)| deadline).collect();

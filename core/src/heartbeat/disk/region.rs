@@ -295,7 +295,7 @@ impl Region {
             if sets.quorum.contains(num) {
                 sets.failed.insert(num);
             }
-            if sets.failed.len() * 2 < sets.quorum.len() {
+            if sets.until_lost() > 0 {
                 return None;
             }
         }

@@ -41,6 +41,11 @@ pub struct RegionSets {
 }
 
 impl RegionSets {
+    /// How many regions more must fail until this node goes: half of those that count. Zero: it goes now.
+    pub(super) fn until_lost(&self) -> u32 {
+        self.quorum.len().div_ceil(2).saturating_sub(self.failed.len())
+    }
+
     /// The region does not beat any more.
     pub(super) fn remove(&mut self, num: u32) {
         [&mut self.live, &mut self.quorum, &mut self.failed].into_iter().for_each(|set| set.remove(num));
@@ -59,5 +64,20 @@ mod tests {
         assert_eq!(set.to_string(), "0 5 31 ");
         set.remove(5);
         assert_eq!((set.len(), set.contains(31), set.contains(32)), (2, true, false));
+    }
+
+    /// failed regions x 2 >= quorum regions (`spec/heartbeat.md`, write timeout).
+    #[test]
+    fn a_node_goes_when_half_of_the_regions_that_count_have_failed() {
+        let first = |count| {
+            (0..count).fold(RegionSet::default(), |mut set, num| {
+                set.insert(num);
+                set
+            })
+        };
+        for (quorum, failed) in (0..=32).flat_map(|quorum| (0..=quorum).map(move |failed| (quorum, failed))) {
+            let sets = RegionSets { quorum: first(quorum), failed: first(failed), ..RegionSets::default() };
+            assert_eq!(sets.until_lost() == 0, failed * 2 >= quorum, "{failed} of {quorum}");
+        }
     }
 }
