@@ -14,13 +14,13 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{env, ptr};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
 use rustix::fs::{Access, CWD, FileType, Mode, OFlags, access, fstat, openat};
 
 use super::super::error::plain;
 use super::super::mountpoint;
 use super::super::notes::Notes;
-use super::super::threads::{self, Standing};
+use super::super::threads::Standing;
+use super::background::Background;
 use super::own::Own;
 use super::{Outward, register};
 use crate::error::Error;
@@ -40,8 +40,7 @@ const VARIABLES: &[u8] = b"UO2CB_FENCE_";
 /// A fence hands it the reason.
 #[derive(Debug)]
 pub(crate) struct Exec {
-    reasons: Sender<String>,
-    started: Receiver<()>,
+    starter: Background,
 }
 
 impl Exec {
@@ -55,19 +54,16 @@ impl Exec {
         let opened = mountpoint::within(FOUND, move || find(&name))
             .unwrap_or_else(|| Err(io::Error::other("a file system on the way to it does not answer")));
         let mut launch = Launch::new(program, opened.map_err(failed)?).map_err(failed)?;
-        let (reasons, coming) = bounded::<String>(1);
-        let (done, started) = bounded(1);
         let (own, notes) = (Arc::clone(own), notes.clone());
-        threads::spawn("fence-exec", Standing::Ordinary, move || {
-            for why in coming {
-                if let Err(error) = launch.start(&own, &why) {
-                    notes.warn(&format!("the program of the fence was not started: {}", plain(&error)));
-                }
-                let _ = done.try_send(());
+        let start = move |why: String| {
+            if let Err(error) = launch.start(&own, &why) {
+                notes.warn(&format!("the program of the fence was not started: {}", plain(&error)));
             }
-        })
-        .map_err(Error::System)?;
-        let exec = Arc::new(Self { reasons, started });
+            // Either way there is nothing more to wait for.
+            true
+        };
+        let starter = Background::start("fence-exec", Standing::Ordinary, start).map_err(Error::System)?;
+        let exec = Arc::new(Self { starter });
         register(&exec);
         Ok(exec)
     }
@@ -75,11 +71,11 @@ impl Exec {
 
 impl Outward for Exec {
     fn tell(&self, why: &str) {
-        let _ = self.reasons.try_send(why.to_owned());
+        let _ = self.starter.hand_on(why.to_owned());
     }
 
     fn settle(&self) {
-        let _ = self.started.recv_timeout(STARTED);
+        self.starter.wait(STARTED);
     }
 }
 

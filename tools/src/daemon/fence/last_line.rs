@@ -7,23 +7,17 @@ use std::os::fd::BorrowedFd;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, write};
 
-use super::super::threads::{self, Standing};
+use super::super::threads::Standing;
+use super::background::Background;
 
 /// How long a fence that has done all else waits for the thread.
 const WRITTEN: Duration = Duration::from_millis(150);
 
-/// The way to the thread.
-struct Writer {
-    lines: Sender<String>,
-    written: Receiver<()>,
-}
-
-static WRITER: OnceLock<Writer> = OnceLock::new();
+static WRITER: OnceLock<Background> = OnceLock::new();
 
 /// Starts the thread, once in a process.
 ///
@@ -35,15 +29,10 @@ pub(crate) fn prepare() -> io::Result<()> {
     if WRITER.get().is_some() {
         return Ok(());
     }
-    let (lines, coming) = bounded::<String>(1);
-    let (done, written) = bounded(1);
-    threads::spawn("last-line", Standing::Urgent, move || {
-        for line in &coming {
-            say(&line);
-            let _ = done.try_send(());
-        }
-    })?;
-    let _ = WRITER.set(Writer { lines, written });
+    let _ = WRITER.set(Background::start("last-line", Standing::Urgent, |line| {
+        say(&line);
+        true
+    })?);
     Ok(())
 }
 
@@ -65,7 +54,7 @@ impl LastLine {
             self.write();
         } else if let Some(writer) = WRITER.get() {
             if let Some(line) = self.here.take() {
-                self.here = writer.lines.try_send(line).err().map(TrySendError::into_inner);
+                self.here = writer.hand_on(line).err();
                 self.handed_on = self.here.is_none();
             }
         }
@@ -75,7 +64,7 @@ impl LastLine {
     pub(super) fn finish(&mut self) {
         if self.handed_on {
             if let Some(writer) = WRITER.get() {
-                let _ = writer.written.recv_timeout(WRITTEN);
+                writer.wait(WRITTEN);
             }
         }
         self.write();
@@ -111,7 +100,7 @@ mod tests {
     use std::process::Command;
     use std::sync::Arc;
 
-    use super::super::super::deadline;
+    use super::super::super::{deadline, threads};
     use super::super::{Outward, end, register};
     use super::*;
 

@@ -6,6 +6,7 @@
 //! fence, the [`FenceAction`], is one more [`Outward`], made ready when the node starts.
 
 mod action;
+mod background;
 mod exec;
 mod last_line;
 mod machine;

@@ -13,12 +13,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
 use serde_json::{Value, json};
 
 use super::super::clock::{unix_now, utc};
 use super::super::notes::Notes;
-use super::super::threads::{self, Standing};
+use super::super::threads::Standing;
+use super::background::Background;
 use super::{Outward, register};
 
 /// How long a fence waits for the thread, unless its deadline comes before.
@@ -47,8 +47,7 @@ pub(crate) struct Record {
     earlier: Option<Fenced>,
     durable: bool,
     ending: AtomicBool,
-    lines: Sender<String>,
-    written: Receiver<()>,
+    writer: Background,
 }
 
 impl Record {
@@ -71,13 +70,12 @@ impl Record {
             file.write_all_at(&[b'\n'; PLACE], 0)?;
             file.sync_all()?;
         }
-        let (lines, coming) = bounded::<String>(1);
-        let (done, written) = bounded(1);
-        threads::spawn("fence-record", Standing::Ordinary, move || {
-            write(&file, durable, &coming, &done);
+        let writer = Background::start("fence-record", Standing::Ordinary, move |line| {
+            // One call. What a longer one before leaves behind it is another line.
+            let written = file.write_all_at(line.as_bytes(), 0);
+            written.and_then(|()| if durable { file.sync_data() } else { Ok(()) }).is_ok()
         })?;
-        let record =
-            Arc::new(Self { path, place, earlier, durable, ending: AtomicBool::new(false), lines, written });
+        let record = Arc::new(Self { path, place, earlier, durable, ending: AtomicBool::new(false), writer });
         register(&record);
         Ok(record)
     }
@@ -131,16 +129,6 @@ fn lasting() -> PathBuf {
     state.unwrap_or_else(env::temp_dir).join("uo2cb")
 }
 
-fn write(file: &File, durable: bool, lines: &Receiver<String>, done: &Sender<()>) {
-    for line in lines {
-        // One call. What a longer one before leaves behind it is another line.
-        let written = file.write_all_at(line.as_bytes(), 0);
-        if written.and_then(|()| if durable { file.sync_data() } else { Ok(()) }).is_ok() {
-            let _ = done.try_send(());
-        }
-    }
-}
-
 /// The first line, if it is of this place. Whatever else a file holds is no record.
 fn read(file: &File, place: &str) -> Option<Fenced> {
     let mut bytes = Vec::new();
@@ -164,11 +152,11 @@ impl Outward for Record {
         self.ending.store(true, Ordering::SeqCst);
         let record =
             json!({"time": utc(unix_now()), "pid": std::process::id(), "place": self.place, "why": why});
-        let _ = self.lines.try_send(format!("{record}\n"));
+        let _ = self.writer.hand_on(format!("{record}\n"));
     }
 
     fn settle(&self) {
-        let _ = self.written.recv_timeout(if self.durable { ON_DISK } else { WRITTEN });
+        self.writer.wait(if self.durable { ON_DISK } else { WRITTEN });
     }
 }
 
@@ -178,7 +166,7 @@ mod tests {
 
     fn fenced(record: &Arc<Record>, why: &str) {
         record.tell(why);
-        assert!(record.written.recv_timeout(Duration::from_secs(20)).is_ok());
+        assert!(record.writer.wait(Duration::from_secs(20)));
     }
 
     #[test]

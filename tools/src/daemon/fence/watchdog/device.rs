@@ -43,8 +43,8 @@ pub(super) struct Device {
 }
 
 impl Device {
-    /// For a node with this write timeout. Opens it, and disarms it at once: to open such a device is to arm it. Whatever would keep it from being disarmed is
-    /// therefore looked for before.
+    /// For a node with this write timeout. Opens it, and disarms it at once: to open such a device is to arm it. Whatever
+    /// would keep it from being disarmed is therefore looked for before.
     ///
     /// # Errors
     /// In words: it is no watchdog, or not one that can do what is wanted, or it is in use.
