@@ -15,7 +15,6 @@
 mod blocks;
 mod play;
 
-use std::path::Path;
 use std::process::ExitCode;
 use std::thread;
 use std::time::Instant;
@@ -26,7 +25,7 @@ use uo2cb_tests::cut::{Record, runs};
 use uo2cb_tests::guest::Error;
 use uo2cb_tests::nodes::Kind;
 use uo2cb_tests::program;
-use uo2cb_tests::switch::space::NameSpace;
+use uo2cb_tests::switch::space;
 
 /// What is played without any words.
 const CHOICE: &[(&str, &str)] = &[("4a", "kk"), ("10a", "kk")];
@@ -158,12 +157,6 @@ fn report(play: &Play, result: Result<Record, Error>, all_lines: bool) -> bool {
 }
 
 fn can_run() -> Result<(), String> {
-    if !rustix::process::geteuid().is_root() {
-        return Err("it needs root".into());
-    }
-    if !Path::new("/dev/net/tun").exists() {
-        return Err("there is no /dev/net/tun".into());
-    }
-    uo2cb::mountpoint::may_mount(false).map_err(|error| error.to_string())?;
-    NameSpace::new().map(drop).map_err(|error| error.to_string())
+    space::can_run()?;
+    uo2cb::mountpoint::may_mount(false).map_err(|error| error.to_string())
 }

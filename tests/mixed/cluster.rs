@@ -1,5 +1,7 @@
 //! The cluster's configuration: the same calls on both sides, since the trees are the same.
 
+use uo2cb_tests::nodes::cluster::Call;
+
 use crate::network;
 
 /// The region's path in the tree.
@@ -16,35 +18,29 @@ pub(crate) struct Cluster {
     pub(crate) theirs: u8,
 }
 
-/// A call on a tree.
-pub(crate) enum Step {
-    Mkdir(String),
-    Write(String, String),
-}
-
 impl Cluster {
     /// The cluster with both nodes, of which one is `local`.
-    pub(crate) fn make(self, local: u8, dead_threshold: u32) -> Vec<Step> {
-        let mut steps = vec![Step::Mkdir("cluster/c".into())];
+    pub(crate) fn make(self, local: u8, dead_threshold: u32) -> Vec<Call> {
+        let mut calls = vec![Call::Mkdir("cluster/c".into())];
         for (num, address) in [(self.ours, network::HOST), (self.theirs, network::GUEST)] {
             let node = format!("cluster/c/node/n{num}");
-            steps.push(Step::Mkdir(node.clone()));
+            calls.push(Call::Mkdir(node.clone()));
             let values = [("ipv4_port", "7777"), ("ipv4_address", address), ("num", &num.to_string())];
             for (attribute, value) in values {
-                steps.push(Step::Write(format!("{node}/{attribute}"), value.into()));
+                calls.push(Call::Write(format!("{node}/{attribute}"), value.into()));
             }
         }
-        steps.push(Step::Write(format!("cluster/c/node/n{local}/local"), "1".into()));
-        steps.push(Step::Write("cluster/c/heartbeat/dead_threshold".into(), dead_threshold.to_string()));
-        steps
+        calls.push(Call::Write(format!("cluster/c/node/n{local}/local"), "1".into()));
+        calls.push(Call::Write("cluster/c/heartbeat/dead_threshold".into(), dead_threshold.to_string()));
+        calls
     }
 
     /// The region, up to the write to `dev` that starts it.
-    pub(crate) fn make_region() -> Vec<Step> {
-        let mut steps = vec![Step::Mkdir(REGION.into())];
+    pub(crate) fn make_region() -> Vec<Call> {
+        let mut calls = vec![Call::Mkdir(REGION.into())];
         for (attribute, value) in [("block_bytes", 512), ("start_block", START_BLOCK), ("blocks", BLOCKS)] {
-            steps.push(Step::Write(format!("{REGION}/{attribute}"), value.to_string()));
+            calls.push(Call::Write(format!("{REGION}/{attribute}"), value.to_string()));
         }
-        steps
+        calls
     }
 }

@@ -22,6 +22,7 @@ use std::time::Instant;
 use cluster::Cluster;
 use uo2cb_tests::guest::Error;
 use uo2cb_tests::program;
+use uo2cb_tests::switch::space;
 
 const OURS_LOWER: Cluster = Cluster { ours: 0, theirs: 1 };
 const OURS_HIGHER: Cluster = Cluster { ours: 1, theirs: 0 };
@@ -91,12 +92,7 @@ fn main() -> ExitCode {
 }
 
 fn can_run() -> std::result::Result<(), String> {
-    if !rustix::process::geteuid().is_root() {
-        return Err("it needs root".into());
-    }
-    if !Path::new("/dev/net/tun").exists() {
-        return Err("there is no /dev/net/tun".into());
-    }
+    space::can_run()?;
     uo2cb::mountpoint::may_mount(false).map_err(|error| error.to_string())?;
     // In a thread that ends there: where containers are strict, root may not do this either.
     let entered = thread::spawn(network::enter).join();

@@ -13,8 +13,9 @@ use serde_json::{Value, json};
 use uo2cb::control::Client;
 use uo2cb_tests::guest::Error;
 use uo2cb_tests::mount::Mount;
+use uo2cb_tests::nodes::cluster;
 
-use crate::cluster::{Cluster, REGION, Step};
+use crate::cluster::{Cluster, REGION};
 use crate::events::{Event, Side};
 
 const SOON: Duration = Duration::from_secs(10);
@@ -53,7 +54,7 @@ impl Ours {
         let mount = Mount::start(server, &["--foreground"])?;
         let ours = Self { mount, debug: Debugfs(debug), events: Arc::clone(events) };
         ours.watch(&folder.join(format!("run/{}.sock", ours.mount.pid())))?;
-        ours.apply(&cluster.make(cluster.ours, dead_threshold))?;
+        cluster::apply(ours.mount.root(), &cluster.make(cluster.ours, dead_threshold))?;
         Ok(ours)
     }
 
@@ -93,7 +94,7 @@ impl Ours {
 
     /// Makes the region and starts it on `image`. Returns when that began and how long it took.
     pub(crate) fn join(&mut self, image: &Path) -> Result<(Instant, Duration), Error> {
-        self.apply(&Cluster::make_region())?;
+        cluster::apply(self.mount.root(), &Cluster::make_region())?;
         let disk = File::options().read(true).write(true).open(image)?;
         let mut dev = File::options().write(true).open(self.mount.root().join(REGION).join("dev"))?;
         let begin = Instant::now();
@@ -120,17 +121,6 @@ impl Ours {
         let begin = Instant::now();
         drop(self);
         begin
-    }
-
-    fn apply(&self, steps: &[Step]) -> Result<(), Error> {
-        let root = self.mount.root();
-        for step in steps {
-            match step {
-                Step::Mkdir(path) => fs::create_dir(root.join(path)),
-                Step::Write(path, value) => fs::write(root.join(path), format!("{value}\n")),
-            }?;
-        }
-        Ok(())
     }
 }
 

@@ -4,8 +4,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use uo2cb_tests::guest::{Error, Guest, TREE};
+use uo2cb_tests::nodes::cluster::{self, Call};
 
-use crate::cluster::{Cluster, REGION, Step};
+use crate::cluster::{Cluster, REGION};
 use crate::events::{Event, Side};
 use crate::network;
 use crate::setup::short;
@@ -93,13 +94,8 @@ impl Peer {
         Ok(&self.log)
     }
 
-    fn apply(&mut self, steps: &[Step]) -> Result<(), Error> {
-        let line = |step: &Step| match step {
-            Step::Mkdir(path) => format!("mkdir {TREE}/{path}"),
-            Step::Write(path, value) => format!("echo {value} > {TREE}/{path}"),
-        };
-        let lines: Vec<_> = steps.iter().map(line).collect();
-        self.run(&lines.join(" && ")).map(drop)
+    fn apply(&mut self, calls: &[Call]) -> Result<(), Error> {
+        self.run(&cluster::command(calls)).map(drop)
     }
 
     fn run(&mut self, command: &str) -> Result<Vec<String>, Error> {

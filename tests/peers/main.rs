@@ -19,7 +19,7 @@ use scenarios::{PEER, Scenario};
 use uo2cb_tests::guest::Error;
 use uo2cb_tests::nodes::Kind;
 use uo2cb_tests::program;
-use uo2cb_tests::switch::space::NameSpace;
+use uo2cb_tests::switch::space;
 use world::World;
 
 /// The subjects without any words.
@@ -106,12 +106,6 @@ fn settled(world: &mut World) -> Result<(), Error> {
 }
 
 fn can_run() -> Result<(), String> {
-    if !rustix::process::geteuid().is_root() {
-        return Err("it needs root".into());
-    }
-    if !Path::new("/dev/net/tun").exists() {
-        return Err("there is no /dev/net/tun".into());
-    }
-    uo2cb::mountpoint::may_mount(false).map_err(|error| error.to_string())?;
-    NameSpace::new().map(drop).map_err(|error| error.to_string())
+    space::can_run()?;
+    uo2cb::mountpoint::may_mount(false).map_err(|error| error.to_string())
 }

@@ -1,5 +1,9 @@
 //! The cluster's configuration: the same calls on all nodes, since the trees are the same.
 
+use std::fs;
+use std::path::Path;
+
+use crate::guest::{Error, TREE};
 use crate::switch::PORT;
 use crate::switch::frame;
 
@@ -21,6 +25,32 @@ pub enum Call {
     Rmdir(String),
     /// To an attribute.
     Write(String, String),
+}
+
+/// Makes calls on a tree that is mounted here.
+///
+/// # Errors
+/// The first that is refused: which, and the errno.
+pub fn apply(root: &Path, calls: &[Call]) -> Result<(), Error> {
+    for call in calls {
+        let made = match call {
+            Call::Mkdir(path) => fs::create_dir(root.join(path)),
+            Call::Rmdir(path) => fs::remove_dir(root.join(path)),
+            Call::Write(path, value) => fs::write(root.join(path), format!("{value}\n")),
+        };
+        made.map_err(|error| format!("{call:?}: {error}"))?;
+    }
+    Ok(())
+}
+
+/// The same calls as a command for a guest's shell, which ends with the first that is refused.
+pub fn command(calls: &[Call]) -> String {
+    let line = |call: &Call| match call {
+        Call::Mkdir(path) => format!("mkdir {TREE}/{path}"),
+        Call::Rmdir(path) => format!("rmdir {TREE}/{path}"),
+        Call::Write(path, value) => format!("echo {value} > {TREE}/{path}"),
+    };
+    calls.iter().map(line).collect::<Vec<_>>().join(" && ")
 }
 
 /// The cluster with nodes from 1 to `count`, of which one is `local`. `panic`: its fence method, instead of a reset.

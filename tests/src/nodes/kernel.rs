@@ -67,13 +67,7 @@ impl Kernel {
     }
 
     fn apply(&mut self, calls: &[Call]) -> Result<(), Error> {
-        let line = |call: &Call| match call {
-            Call::Mkdir(path) => format!("mkdir {TREE}/{path}"),
-            Call::Rmdir(path) => format!("rmdir {TREE}/{path}"),
-            Call::Write(path, value) => format!("echo {value} > {TREE}/{path}"),
-        };
-        let lines: Vec<_> = calls.iter().map(line).collect();
-        self.run(&lines.join(" && ")).map(drop)
+        self.run(&cluster::command(calls)).map(drop)
     }
 
     fn run(&mut self, command: &str) -> Result<Vec<String>, Error> {

@@ -78,16 +78,7 @@ impl Ours {
     }
 
     fn apply(&self, calls: &[Call]) -> Result<(), Error> {
-        for call in calls {
-            let root = self.mount.root();
-            let made = match call {
-                Call::Mkdir(path) => fs::create_dir(root.join(path)),
-                Call::Rmdir(path) => fs::remove_dir(root.join(path)),
-                Call::Write(path, value) => fs::write(root.join(path), format!("{value}\n")),
-            };
-            made.map_err(|error| format!("{call:?}: {error}"))?;
-        }
-        Ok(())
+        cluster::apply(self.mount.root(), calls)
     }
 }
 

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::net::Ipv4Addr;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 use std::process::Command;
 
 use super::frame;
@@ -79,6 +80,21 @@ fn open(name: &str) -> Result<File, Error> {
         return Err(Error::new(format!("a tap device: {}", std::io::Error::last_os_error())));
     }
     Ok(tun)
+}
+
+/// Whether name spaces and tap devices can be had here; else why not.
+///
+/// # Errors
+/// What is missing.
+pub fn can_run() -> Result<(), String> {
+    if !rustix::process::geteuid().is_root() {
+        return Err("it needs root".into());
+    }
+    if !Path::new("/dev/net/tun").exists() {
+        return Err("there is no /dev/net/tun".into());
+    }
+    // Where containers are strict, root may not make one either.
+    NameSpace::new().map(drop).map_err(|error| error.to_string())
 }
 
 fn ip(arguments: &str) -> Result<(), Error> {
