@@ -135,7 +135,7 @@ impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Version { theirs, ours } => {
-                write!(f, "advertised net protocol version {theirs} but {ours} is required. Disconnecting.")
+                write!(f, "Advertised net protocol version {theirs} but {ours} is required. Disconnecting.")
             }
             Self::Timeout { timeout, theirs, ours } => {
                 let name = match timeout {
@@ -198,6 +198,21 @@ pub struct Kind {
     pub key: u32,
 }
 
+/// What a status repeats of its request, so that the sender finds it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Ticket {
+    /// Chosen by the sender among those that it waits for.
+    pub number: u32,
+    /// Padding, which no sender fills; the kernel repeats it.
+    pub pad: u16,
+}
+
+impl From<u32> for Ticket {
+    fn from(number: u32) -> Self {
+        Self { number, pad: 0 }
+    }
+}
+
 /// A message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Message<'a> {
@@ -206,16 +221,16 @@ pub enum Message<'a> {
         /// What it is for.
         kind: Kind,
         /// Name of the answer that is waited for.
-        number: u32,
+        ticket: Ticket,
         /// At most [`PAYLOAD_MAX`] bytes.
         payload: &'a [u8],
     },
-    /// The answer to a request; repeats its kind and number.
+    /// The answer to a request; repeats its kind and ticket.
     Status {
         /// That of the request.
         kind: Kind,
         /// That of the request.
-        number: u32,
+        ticket: Ticket,
         /// Whether a handler was called.
         system: SystemStatus,
         /// What it returned.
@@ -251,14 +266,15 @@ struct Header {
     magic: u16,
     length: u16,
     kind: Kind,
+    ticket: Ticket,
     system: u32,
     status: u32,
-    number: u32,
 }
 
 impl Header {
     fn bare(magic: u16) -> Self {
-        Self { magic, length: 0, kind: Kind { message: 0, key: 0 }, system: 0, status: 0, number: 0 }
+        let (kind, ticket) = (Kind { message: 0, key: 0 }, Ticket::default());
+        Self { magic, length: 0, kind, ticket, system: 0, status: 0 }
     }
 
     fn encode(&self) -> [u8; HEADER_BYTES] {
@@ -266,20 +282,19 @@ impl Header {
         bytes[..2].copy_from_slice(&self.magic.to_be_bytes());
         bytes[2..4].copy_from_slice(&self.length.to_be_bytes());
         bytes[4..6].copy_from_slice(&self.kind.message.to_be_bytes());
-        // Two bytes of padding.
+        bytes[6..8].copy_from_slice(&self.ticket.pad.to_be_bytes());
         bytes[8..12].copy_from_slice(&self.system.to_be_bytes());
         bytes[12..16].copy_from_slice(&self.status.to_be_bytes());
         bytes[16..20].copy_from_slice(&self.kind.key.to_be_bytes());
-        bytes[20..].copy_from_slice(&self.number.to_be_bytes());
+        bytes[20..].copy_from_slice(&self.ticket.number.to_be_bytes());
         bytes
     }
 
     fn decode(bytes: &[u8; HEADER_BYTES]) -> Self {
         let mut fields = Fields(bytes);
-        let (magic, length, message) = (fields.u16(), fields.u16(), fields.u16());
-        fields.u16();
+        let (magic, length, message, pad) = (fields.u16(), fields.u16(), fields.u16(), fields.u16());
         let (system, status, key, number) = (fields.u32(), fields.u32(), fields.u32(), fields.u32());
-        Self { magic, length, kind: Kind { message, key }, system, status, number }
+        Self { magic, length, kind: Kind { message, key }, ticket: Ticket { number, pad }, system, status }
     }
 }
 
@@ -287,16 +302,16 @@ impl<'a> Message<'a> {
     /// Its header, to be sent before its [`payload`](Self::payload). None: the payload is too long.
     pub fn header(&self) -> Option<[u8; HEADER_BYTES]> {
         let header = match *self {
-            Self::Request { kind, number, payload } => {
+            Self::Request { kind, ticket, payload } => {
                 let length = u16::try_from(payload.len()).ok()?;
                 if payload.len() > PAYLOAD_MAX {
                     return None;
                 }
-                Header { length, kind, number, ..Header::bare(REQUEST) }
+                Header { length, kind, ticket, ..Header::bare(REQUEST) }
             }
-            Self::Status { kind, number, system, status } => Header {
+            Self::Status { kind, ticket, system, status } => Header {
                 kind,
-                number,
+                ticket,
                 system: system.number(),
                 status: u32::from_be_bytes(status.to_be_bytes()),
                 ..Header::bare(STATUS)
@@ -334,12 +349,12 @@ impl<'a> Message<'a> {
         }
         // A payload is a request's; behind others it is skipped, as by the kernel.
         let Some(payload) = rest.get(..length) else { return Ok(None) };
-        let Header { kind, number, system, status, .. } = header;
+        let Header { kind, ticket, system, status, .. } = header;
         let message = match header.magic {
-            REQUEST => Self::Request { kind, number, payload },
+            REQUEST => Self::Request { kind, ticket, payload },
             STATUS => {
                 let status = i32::from_be_bytes(status.to_be_bytes());
-                Self::Status { kind, number, system: system.into(), status }
+                Self::Status { kind, ticket, system: system.into(), status }
             }
             KEEPALIVE_REQUEST => Self::KeepaliveRequest,
             _ => Self::KeepaliveAnswer,

@@ -28,19 +28,23 @@ fn a_handshake_of_a_kernel() {
 #[test]
 fn messages_of_a_kernel() {
     let kind = |message| Kind { message, key: 0x4cd7_1b4e };
-    let status =
-        |message| Message::Status { kind: kind(message), number: 0, system: SystemStatus::Ok, status: 0 };
+    let status = |message| Message::Status {
+        kind: kind(message),
+        ticket: 0.into(),
+        system: SystemStatus::Ok,
+        status: 0,
+    };
     for (hex, message) in [
         ("fa570000 00000000 00000000 00000000 00000000 00000000", Message::KeepaliveRequest),
         ("fa580000 00000000 00000000 00000000 00000000 00000000", Message::KeepaliveAnswer),
         (
             "fa550001 00010000 00000000 00000000 4cd71b4e 00000000 02",
-            Message::Request { kind: kind(1), number: 0, payload: &[2] },
+            Message::Request { kind: kind(1), ticket: 0.into(), payload: &[2] },
         ),
         ("fa560000 00010000 00000000 00000000 4cd71b4e 00000000", status(1)),
         (
             "fa550001 00020000 00000000 00000000 4cd71b4e 00000000 01",
-            Message::Request { kind: kind(2), number: 0, payload: &[1] },
+            Message::Request { kind: kind(2), ticket: 0.into(), payload: &[1] },
         ),
         ("fa560000 00020000 00000000 00000000 4cd71b4e 00000000", status(2)),
     ] {
@@ -93,7 +97,7 @@ fn a_refused_handshake_names_the_first_difference_in_the_order_of_the_kernel() {
         ),
         (
             |theirs| theirs.version = 10,
-            "advertised net protocol version 10 but 11 is required. Disconnecting.",
+            "Advertised net protocol version 10 but 11 is required. Disconnecting.",
         ),
     ] {
         // Those before stay different as well.
@@ -123,7 +127,7 @@ fn what_cannot_be_a_message_is_refused_as_soon_as_it_shows() {
 fn a_payload_that_is_too_long_is_not_sent() {
     let long = [0; PAYLOAD_MAX + 1];
     let kind = Kind { message: 1, key: 2 };
-    let request = |length: usize| Message::Request { kind, number: 3, payload: &long[..length] };
+    let request = |length: usize| Message::Request { kind, ticket: 3.into(), payload: &long[..length] };
     assert_eq!(request(PAYLOAD_MAX + 1).header(), None);
     let longest = sent(&request(PAYLOAD_MAX));
     assert_eq!(longest.len(), 4096);
@@ -146,7 +150,12 @@ fn every_status_comes_back_as_it_was_sent() {
         assert_eq!(SystemStatus::from(number).number(), number);
         let kind = Kind { message: u16::MAX, key: u32::MAX };
         for status in [0, 1, -107, i32::MIN, i32::MAX] {
-            let message = Message::Status { kind, number, system: number.into(), status };
+            let message = Message::Status {
+                kind,
+                ticket: Ticket { number, pad: 0x1234 },
+                system: number.into(),
+                status,
+            };
             assert_eq!(Message::decode(&sent(&message)), Ok(Some((message, HEADER_BYTES))));
         }
     }
