@@ -109,6 +109,10 @@ pub(crate) fn detail(
             let address = parse_address(value).ok()?;
             Some(cluster?.node_by_address(address)?.name.to_string())
         }
+        Refusal::KeyTaken => {
+            let other = machines.heartbeat.get::<Disk>()?.with_the_key_of(&Name::new(value).ok()?)?;
+            Some(machines.heartbeat.layer.by_id(other)?.name.to_string())
+        }
         Refusal::NumberSet => Some(node?.num?.to_string()),
         Refusal::AddressSet => Some(node?.address?.to_string()),
         Refusal::PortSet => Some(node?.port?.to_string()),

@@ -6,8 +6,10 @@ use alloc::vec::Vec;
 use crate::error::Refusal;
 use crate::fence::FenceReason;
 use crate::heartbeat::event::NodeEdge;
-use crate::ids::{ItemId, RequestId};
+use crate::ids::{ItemId, NodeNum, RequestId};
 use crate::message::Action;
+use crate::net::wire::Kind;
+use crate::net::{ConnectionEdge, Incoming, Outgoing, SendError, User};
 use crate::note::Note;
 
 /// Something that only the engine can do.
@@ -38,6 +40,33 @@ pub enum Effect {
     RegionMade(ItemId),
     /// A region has gone.
     RegionDropped(ItemId),
+    /// A connection to a node came up, was lost, or its quorum delay has ended.
+    Connection(NodeNum, ConnectionEdge),
+    /// A request has come for whoever handles it.
+    Message(Incoming),
+    /// A request is to be sent; [`Effect::Answered`] follows.
+    Send(Outgoing),
+    /// A request has been answered, or will not be.
+    Answered {
+        /// Who sent it.
+        user: User,
+        /// To which node.
+        node: NodeNum,
+        /// What it was for.
+        kind: Kind,
+        /// What the other side's handler returned.
+        result: Result<i32, SendError>,
+    },
+    /// Messages of this kind go to a user, with at most so many bytes.
+    Handle(Kind, usize, User),
+    /// A user handles nothing any more.
+    HandleNothing(User),
+    /// A node has got its number.
+    NodeNumbered(NodeNum),
+    /// A node that had this number is not configured any more.
+    NodeRemoved(NodeNum),
+    /// There is no local node any more: nobody can connect.
+    StopListening,
     /// There is no local node any more: every region stops.
     StopRegions,
     /// This node must go.

@@ -1,8 +1,10 @@
 //! The stack as one value: it owns the trees and machines and routes inputs. It has no policy of its own.
 //!
-//! `carry` shows the order in which machines hear of one another; `requests` how calls are answered.
+//! `carry` shows the order in which machines hear of one another; `requests` how calls are answered; `network` what
+//! connections do.
 
 mod carry;
+mod network;
 mod requests;
 #[cfg(test)]
 mod tests;
@@ -98,6 +100,7 @@ impl Engine {
                 self.machines
                     .disk(Call::nobody(now), &mut self.effects, |disk, cx| disk.done(cx, region, result));
             }
+            Input::Net(event) => self.net_event(now, event),
             Input::Subscribe(subscribe) => self.subscribe(now, &subscribe),
             Input::Unsubscribe(consumer) => self.unsubscribe(now, consumer),
             Input::Delivered { consumer, event } => {
@@ -118,8 +121,10 @@ impl Engine {
 
     /// When [`handle_timeout`](Self::handle_timeout) is wanted next.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let timers = [self.consumers.delivery.next_timeout(), self.machines.heartbeat.next_timeout()];
-        timers.into_iter().flatten().min()
+        let Machines { heartbeat, net, quorum, .. } = &self.machines;
+        let machines = [heartbeat.next_timeout(), net.next_timeout(), quorum.next_timeout()];
+        let timers = [self.consumers.delivery.next_timeout()].into_iter().chain(machines);
+        timers.flatten().min()
     }
 
     /// The next thing to do.
@@ -212,6 +217,8 @@ impl Engine {
         let actions = &mut self.actions;
         self.pending.take_known(|request, result| actions.push_back(Action::Reply { request, result }));
         self.effects.push(Effect::StopRegions);
+        self.carry(now, None);
+        self.machines.stop_listening(now.mono, &mut self.effects);
         self.carry(now, None);
         for request in self.pending.stores() {
             self.effects.push(Effect::EndStore { request, result: Err(Refusal::ShuttingDown) });

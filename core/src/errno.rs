@@ -41,12 +41,22 @@ impl Errno {
     pub const ENOTEMPTY: Self = Self(39);
     /// 40
     pub const ELOOP: Self = Self(40);
+    /// 75
+    pub const EOVERFLOW: Self = Self(75);
+    /// 92
+    pub const ENOPROTOOPT: Self = Self(92);
     /// 95
     pub const EOPNOTSUPP: Self = Self(95);
     /// 98
     pub const EADDRINUSE: Self = Self(98);
     /// 99
     pub const EADDRNOTAVAIL: Self = Self(99);
+    /// 105
+    pub const ENOBUFS: Self = Self(105);
+    /// 107
+    pub const ENOTCONN: Self = Self(107);
+    /// 112
+    pub const EHOSTDOWN: Self = Self(112);
 
     /// Its name on this architecture's Linux; none for a number that is no error.
     pub fn name(self) -> Option<&'static str> {

@@ -49,6 +49,8 @@ pub enum Refusal {
     NotEmpty,
     /// A waiting rmdir was given up by its caller.
     Interrupted,
+    /// mkdir of a region whose negotiation key another one has (`o2net_register_handler`).
+    KeyTaken,
     // Links
     /// symlink where the type has no allow_link (`configfs_symlink`).
     NoLinksHere,
@@ -197,7 +199,9 @@ impl Refusal {
             | Self::TargetMissing
             | Self::TargetIsRoot
             | Self::NoSuchRegion => Errno::ENOENT,
-            Self::NameExists | Self::NumberTaken | Self::AddressTaken | Self::NodeLinked => Errno::EEXIST,
+            Self::NameExists | Self::NumberTaken | Self::AddressTaken | Self::NodeLinked | Self::KeyTaken => {
+                Errno::EEXIST
+            }
             Self::NameTooLong | Self::TargetTooLong | Self::NodeNameTooLong | Self::RegionNameTooLong => {
                 Errno::ENAMETOOLONG
             }
@@ -318,6 +322,7 @@ impl Refusal {
             Self::NumberSet => "the node has a number already",
             Self::BadAddress => "an address is four decimal numbers with dots between them",
             Self::OctetRange => "each number of an address is 0 to 255",
+            Self::KeyTaken => "another region's messages have the same key: choose another name",
             Self::AddressTaken => "a node of this cluster has that address",
             Self::AddressSet => "the node has an address already",
             Self::PortZero | Self::PortRange => "ipv4_port is 1 to 65534",

@@ -7,6 +7,7 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::name::Name;
+use crate::quorum::Decision;
 use crate::time::Instant;
 
 /// What a fence does to the machine (`fence_method`).
@@ -47,6 +48,8 @@ pub enum FenceReason {
         /// What has failed, and how.
         what: String,
     },
+    /// Lost contact with too many nodes that are alive.
+    Quorum(Decision),
 }
 
 impl fmt::Display for FenceReason {
@@ -60,6 +63,7 @@ impl fmt::Display for FenceReason {
                 )
             }
             Self::Network { what } => write!(f, "o2net cannot go on: {what}"),
+            Self::Quorum(decision) => decision.fmt(f),
         }
     }
 }

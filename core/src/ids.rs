@@ -34,6 +34,15 @@ pub struct ConsumerId(pub u64);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct OpId(pub u64);
 
+/// A connection to another node. Never reused.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum ConnectionId {
+    /// The stack asked for it, and chose the number.
+    Made(u64),
+    /// Somebody connected; the driver chose the number.
+    Accepted(u64),
+}
+
 /// The caller of a request: for the log, and for what only the driver can resolve (descriptors, paths).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Caller {

@@ -17,7 +17,7 @@
 //!    up in a region for the first time.
 //! 5. The edge is pushed as [`Effect::Edge`] (`heartbeat/method.rs`).
 //! 6. Back in the engine, `carry` (`engine/carry.rs`) takes it before anything else, and hands it to `edge`:
-//! 7. there quorum and net will have their place, before all others (the engine does not call them yet);
+//! 7. quorum and net, before all others, if it is an edge of the whole node: `quorum/listener.rs`, `net/mod.rs`;
 //! 8. then external consumers: `consumers/delivery.rs` makes an [`Event`](heartbeat::Event) of it and queues that.
 //! 9. `finish` tells the first consumer ([`Action::Deliver`]); the answer to the link waits in `pending.rs`.
 //! 10. When the last consumer has said [`Input::Delivered`], the link is answered ([`Action::Reply`]).
@@ -27,7 +27,8 @@
 //! - [`tree`]: configfs itself, which knows nothing of o2cb.
 //! - [`nodeman`]: the cluster and its nodes.
 //! - [`heartbeat`]: the generic layer (regions, who is up in them, edges) and the methods `disk` and `user`.
-//! - [`quorum`], [`net`]: whether this node must stop, and the bytes of o2net. Not asked yet: see 7.
+//! - [`quorum`]: whether this node must stop, as it has lost contact with others that live.
+//! - [`net`]: connections to other nodes, and their messages.
 //! - `consumers`: who is told of events outside the stack, and what each of them pins.
 //! - `pending`: who waits for an answer. `effect`: what machines ask of one another. `timers`: when they want to be called.
 //! - `views`: the files and directories of the three trees, and how they act on the above.
@@ -72,7 +73,7 @@ pub use engine::{Config, Engine};
 pub use error::{Errno, Refusal};
 pub use fence::{Beats, FenceMethod, FenceReason, Good};
 pub use heartbeat::disk::{DiskPhase, DiskStatus, StoppingStatus};
-pub use ids::{Caller, ConsumerId, ItemId, NodeNum, NodeSet, OpId, RequestId, View};
+pub use ids::{Caller, ConnectionId, ConsumerId, ItemId, NodeNum, NodeSet, OpId, RequestId, View};
 pub use logmask::Subject;
 pub use message::{Action, Input, Reply, Subscribe, Up};
 pub use name::{Name, printable};

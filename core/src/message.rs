@@ -9,6 +9,7 @@ use crate::fence::FenceReason;
 use crate::heartbeat::disk::request::{DiskRequest, DiskResult};
 use crate::heartbeat::event::{Edge, Event, NodeName};
 use crate::ids::{Caller, ConsumerId, ItemId, RequestId, View};
+use crate::net::{NetEvent, NetRequest};
 use crate::nodeman::address::Address;
 use crate::note::Note;
 use crate::tree::{Answer, Change, Op};
@@ -38,6 +39,8 @@ pub enum Input<'a> {
     },
     /// Result of [`Action::Disk`], by the region's name.
     Disk(ItemId, DiskResult<'a>),
+    /// Something happened to a connection.
+    Net(NetEvent<'a>),
     /// Register a consumer of heartbeat events. Answered by [`Action::Reply`] with [`Reply::Subscribed`].
     Subscribe(Subscribe<'a>),
     /// The consumer goes; its pins with it. Unknown ones are ignored.
@@ -113,6 +116,8 @@ pub enum Action {
     },
     /// Close the listening socket.
     StopListening,
+    /// Do this with a connection.
+    Net(NetRequest),
     /// Do this with a region's disk, which has the region's name, then hand in [`Input::Disk`]; nothing after
     /// [`DiskRequest::Close`]. A disk has one request to read or write at a time.
     Disk(ItemId, DiskRequest),

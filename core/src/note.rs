@@ -11,7 +11,9 @@ use crate::heartbeat::event::Event;
 use crate::ids::{Caller, ConsumerId, RequestId, View};
 use crate::logmask::Subject;
 use crate::name::{Name, printable};
+use crate::net::NetNote;
 use crate::nodeman::address::Address;
+use crate::quorum::QuorumNote;
 
 /// Severity of a line.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -81,6 +83,10 @@ pub enum Note {
         /// What.
         note: DiskNote,
     },
+    /// Something about connections.
+    Net(NetNote),
+    /// Something about quorum.
+    Quorum(QuorumNote),
     /// This node fences itself.
     Fence(FenceReason),
     /// A consumer took too long and was expelled.
@@ -96,6 +102,8 @@ impl Note {
             Self::Event(_) => Subject::Heartbeat,
             Self::Expelled(..) | Self::Stale(_) | Self::Fence(_) => Subject::Error,
             Self::Disk { note, .. } if note.is_error() => Subject::Error,
+            Self::Net(note) => note.subject(),
+            Self::Quorum(note) => note.subject(),
             Self::Refused { .. }
             | Self::Ignored { .. }
             | Self::NotSubscribed { .. }
@@ -112,6 +120,9 @@ impl Note {
         match self {
             Self::Event(_) => Level::Debug,
             Self::Disk { note, .. } if !note.is_error() => Level::Info,
+            Self::Net(note) if !note.is_warning() => Level::Info,
+            Self::Quorum(QuorumNote::Moved(..)) => Level::Debug,
+            Self::Quorum(QuorumNote::Decided(decision)) if !decision.fences() => Level::Info,
             Self::FenceMethod(_) | Self::DiskMode(_) | Self::Method(_) | Self::Listening(..) => Level::Info,
             Self::Refused { .. }
             | Self::Ignored { .. }
@@ -119,6 +130,8 @@ impl Note {
             | Self::Expelled(..)
             | Self::Stale(_)
             | Self::Disk { .. }
+            | Self::Net(_)
+            | Self::Quorum(_)
             | Self::Fence(_) => Level::Warning,
         }
     }
@@ -180,6 +193,9 @@ impl fmt::Display for Note {
                 f.write_str("o2hb: ")?;
                 note.line(region, device, f)
             }
+            Self::Net(note) => write!(f, "o2net: {note}"),
+            Self::Quorum(note @ QuorumNote::Moved(..)) => note.fmt(f),
+            Self::Quorum(note) => write!(f, "o2quo: {note}"),
             Self::Fence(reason) => {
                 write!(f, "*** ocfs2 is very sorry to be fencing this system: {reason} ***")
             }

@@ -3,8 +3,12 @@
 //! It hears of whole nodes that heartbeat and of connections, and knows neither disks nor sockets. With the method `user`
 //! it is not asked: userspace has decided already.
 
+mod listener;
+
 use core::fmt;
 
+pub use self::listener::{Held, Hold, QuorumNote, QuorumStatus};
+pub(crate) use self::listener::{Listener, NodeChange};
 use crate::ids::{NodeNum, NodeSet};
 
 /// What is known of the other nodes.

@@ -10,7 +10,9 @@ use crate::heartbeat::event::NodeName;
 use crate::ids::{ItemId, NodeNum, NodeSet};
 use crate::machines::Machines;
 use crate::name::Name;
+use crate::net::PeerStatus;
 use crate::nodeman::Address;
+use crate::quorum::QuorumStatus;
 use crate::tree::Tree;
 
 /// The state of the whole stack.
@@ -28,6 +30,12 @@ pub struct Status {
     pub stopping: Vec<StoppingStatus>,
     /// How many consumers are registered.
     pub consumers: usize,
+    /// This node listens for others.
+    pub listens: bool,
+    /// The other nodes that heartbeat, while this one listens.
+    pub peers: Vec<PeerStatus>,
+    /// Quorum, while there is one.
+    pub quorum: Option<QuorumStatus>,
 }
 
 impl Status {
@@ -56,6 +64,9 @@ impl Status {
             regions: Vec::new(),
             stopping: heartbeat.get::<Disk>().into_iter().flat_map(Disk::stopping_regions).collect(),
             consumers: consumers.delivery.callbacks().len(),
+            listens: machines.net.listens(),
+            peers: machines.net.status().collect(),
+            quorum: machines.quorum.status(),
         }
     }
 }

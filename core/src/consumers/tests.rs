@@ -220,18 +220,18 @@ fn who_takes_longer_than_its_patience_is_expelled() {
     bench.subscribe(Registration::all(2)).unwrap();
     assert_eq!(bench.engine.poll_timeout(), None);
     bench.wait(10);
-    let request = up(&mut bench, "n1", "R");
+    let request = up(&mut bench, "n0", "R");
     assert_eq!(bench.engine.poll_timeout(), Some(Instant::at(Duration::from_millis(110))));
     bench.wait(99);
     assert_eq!(bench.told().len(), 1);
     bench.wait(1);
     assert_eq!(bench.logged(&Action::Expelled { consumer: ConsumerId(1) }), 1);
-    assert_eq!(bench.told_short(), [(1, Up, 1), (2, Up, 1)]);
+    assert_eq!(bench.told_short(), [(1, Up, 0), (2, Up, 0)]);
     assert_eq!(bench.engine.poll_timeout(), None);
     bench.delivered(2, 0);
     assert_eq!(bench.done(request), Some(Ok(())));
     // Its pins have gone with it, and it hears of nothing more.
-    down(&mut bench, "n1", "R");
+    down(&mut bench, "n0", "R");
     bench.delivered(2, 1);
     assert_eq!(bench.rmdir(REGION), Ok(()));
     assert!(bench.told().iter().all(|(consumer, event)| *consumer == 2 || event.number == 0));
@@ -336,15 +336,15 @@ fn nobody_is_told_beside_another_priority_or_one_without_patience() {
     bench.subscribe(patient(1, 0)).unwrap();
     bench.subscribe(Registration { priority: 1, ..Registration::all(2) }).unwrap();
     bench.subscribe(patient(3, 1)).unwrap();
-    let linked = up(&mut bench, "n1", "R");
+    let linked = up(&mut bench, "n0", "R");
     bench.wait(1000);
-    assert_eq!(bench.told_short(), [(1, Up, 1)]);
+    assert_eq!(bench.told_short(), [(1, Up, 0)]);
     bench.delivered(1, 0);
     bench.wait(100_000);
-    assert_eq!(bench.told_short(), [(1, Up, 1), (2, Up, 1)]);
+    assert_eq!(bench.told_short(), [(1, Up, 0), (2, Up, 0)]);
     assert_eq!(bench.engine.poll_timeout(), None);
     bench.delivered(2, 0);
     bench.delivered(3, 0);
-    assert_eq!(bench.told_short(), [(1, Up, 1), (2, Up, 1), (3, Up, 1)]);
+    assert_eq!(bench.told_short(), [(1, Up, 0), (2, Up, 0), (3, Up, 0)]);
     assert_eq!(bench.done(linked), Some(Ok(())));
 }

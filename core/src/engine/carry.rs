@@ -7,15 +7,17 @@ use crate::call::Call;
 use crate::effect::Effect;
 use crate::fence::FenceReason;
 use crate::heartbeat::disk::request::DiskRequest;
-use crate::heartbeat::event::NodeEdge;
+use crate::heartbeat::event::{Edge, NodeEdge};
 use crate::ids::{RequestId, View};
 use crate::logmask::Subject;
 use crate::message::Action;
+use crate::net::{Net, NetRequest};
 use crate::note::Note;
+use crate::quorum::NodeChange;
 use crate::time::Now;
 
 impl Engine {
-    /// The timeouts of methods, before anything else: who was paused too long must not act as if not.
+    /// The timeouts of methods, then those of connections, before anything else: who was paused too long must not act as if not.
     pub(super) fn expire(&mut self, now: Now) {
         if self.machines.heartbeat.next_timeout().is_some_and(|due| due <= now.mono) {
             let call = Call::nobody(now);
@@ -26,6 +28,7 @@ impl Engine {
             });
             self.carry(now, None);
         }
+        self.expire_net(now);
     }
 
     /// Carries out what the machines have asked for, and what that asks for, until nothing is left; then tells of what
@@ -48,7 +51,18 @@ impl Engine {
             Effect::Do(Action::Disk(_, DiskRequest::Write { .. })) if self.life == Life::Fenced => {}
             Effect::Do(action) => self.actions.push_back(action),
             Effect::Note(note) => self.note(note),
-            Effect::Edge(edge) => self.edge(edge),
+            Effect::Edge(edge) => self.edge(now, edge),
+            Effect::Connection(node, edge) => self.connection_edge(now, node, edge),
+            Effect::Message(request) => self.message(now, &request),
+            Effect::Send(request) => self.send(now, &request),
+            Effect::Answered { user, node, kind, result } => self.answered(now, user, node, kind, result),
+            Effect::Handle(kind, limit, user) => {
+                self.machines.net.register(kind, limit, user);
+            }
+            Effect::HandleNothing(user) => self.machines.net.unregister(user),
+            Effect::NodeNumbered(node) => self.node_numbered(now, node),
+            Effect::NodeRemoved(node) => self.node_removed(now, node),
+            Effect::StopListening => self.stop_listening(now),
             Effect::EndStore { request: store, result } => {
                 self.tell_changes(request);
                 self.end_store(now, store, result);
@@ -72,9 +86,21 @@ impl Engine {
 
     /// Carries one edge, in the order that is contract: those inside the stack at once, quorum first, then net; then
     /// external consumers, through delivery, which waits for each of them and holds up nobody but the caller of the
-    /// link. (There is no quorum and no net yet: this is their place. Quorum takes edges that are `whole`, of methods
-    /// that ask for it.)
-    fn edge(&mut self, edge: NodeEdge) {
+    /// link.
+    fn edge(&mut self, now: Now, edge: NodeEdge) {
+        if edge.whole {
+            let (node, effects) = (edge.node.num, &mut self.effects);
+            match edge.edge {
+                Edge::Up => {
+                    self.machines.quorum(now.mono, node, NodeChange::Up, effects);
+                    self.machines.net(now.mono, effects, |net, cx| net.heartbeat_up(node, cx));
+                }
+                Edge::Down => {
+                    self.machines.quorum(now.mono, node, NodeChange::Down, effects);
+                    self.machines.net(now.mono, effects, |net, cx| net.disconnect(node, cx));
+                }
+            }
+        }
         let shown = self.machines.logmask.shows(Subject::Heartbeat);
         if let Some(event) = self.consumers.delivery.queue(edge).filter(|_| shown) {
             self.actions.push_back(Action::Note(Note::Event(event.clone())));
@@ -111,9 +137,14 @@ impl Engine {
         self.actions = notes;
         self.actions.push_back(Action::Note(Note::Fence(reason.clone())));
         self.actions.push_back(Action::Fence { method, reason });
-        self.actions.extend(
-            others.into_iter().filter(|action| !matches!(action, Action::Disk(_, DiskRequest::Write { .. }))),
-        );
+        self.actions.extend(others.into_iter().filter(|action| {
+            !matches!(
+                action,
+                Action::Disk(_, DiskRequest::Write { .. }) | Action::Net(NetRequest::Send { .. })
+            )
+        }));
+        self.machines.net = Net::default();
+        self.machines.quorum.stop();
         let effects = &mut self.effects;
         self.machines.heartbeat.each(|method, _| method.stop_uncleanly(effects));
     }

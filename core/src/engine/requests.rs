@@ -60,8 +60,11 @@ impl Engine {
 
     pub(super) fn listening(&mut self, now: Now, request: RequestId, result: Result<(), Errno>) {
         let local = self.machines.nodes.listening(request, result.is_ok());
-        if let Some((address, port)) = local.and_then(|node| Some((node.address?, node.port?))) {
+        if let Some((num, address, port)) =
+            local.and_then(|node| Some((node.num?, node.address?, node.port?)))
+        {
             self.effects.note(Note::Listening(address, port));
+            self.machines.start_listening(now.mono, num, &mut self.effects);
         }
         self.effects.push(Effect::EndStore { request, result: result.map_err(Refusal::System) });
         self.carry(now, None);

@@ -4,6 +4,7 @@
 use alloc::vec::Vec;
 use core::any::Any;
 use core::fmt::Debug;
+use core::time::Duration;
 
 use super::event::{Cause, NodeName, Telling};
 use super::layer::Layer;
@@ -13,6 +14,7 @@ use crate::error::Refusal;
 use crate::fence::Good;
 use crate::ids::{ItemId, NodeNum, RequestId};
 use crate::name::Name;
+use crate::net::SendError;
 use crate::nodeman::NodeManager;
 use crate::time::Instant;
 use crate::tree::{Kind, Stored};
@@ -83,8 +85,20 @@ pub trait Method: AsAny + Debug + Send {
     /// Kind of a region in it.
     fn region(&self) -> &'static Kind;
 
+    /// After how long without a beat a node of this method fences itself; zero: never. Nodes that do not agree on it do
+    /// not talk to each other.
+    fn heartbeat_timeout(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// Quorum listens to this method's edges of whole nodes; from the loss of a connection it waits this long until it
+    /// decides. None: who is lost is for userspace to say.
+    fn quorum_delay(&self) -> Option<Duration> {
+        None
+    }
+
     /// mkdir of a region; refusing is all that is to be done when it cannot be.
-    fn make_region(&mut self, cx: Context<'_>, region: ItemId) -> Result<(), Refusal>;
+    fn make_region(&mut self, cx: Context<'_>, region: ItemId, name: &Name) -> Result<(), Refusal>;
 
     /// rmdir of a region. It is still in the layer's list.
     fn drop_region(&mut self, cx: Context<'_>, region: ItemId);
@@ -126,6 +140,31 @@ pub trait Method: AsAny + Debug + Send {
     /// The caller of a waiting store has gone.
     fn cancel(&mut self, cx: Context<'_>, request: RequestId) {
         let _ = (cx, request);
+    }
+
+    /// A message of a kind that a region handles has come ([`Effect::Handle`]). Returns the status that is sent back.
+    fn message(
+        &mut self,
+        cx: Context<'_>,
+        region: ItemId,
+        message: u16,
+        from: NodeNum,
+        payload: &[u8],
+    ) -> i32 {
+        let _ = (cx, region, message, from, payload);
+        0
+    }
+
+    /// A message that a region sent ([`Effect::Send`]) has been answered, or will not be.
+    fn answered(
+        &mut self,
+        cx: Context<'_>,
+        region: ItemId,
+        message: u16,
+        to: NodeNum,
+        result: Result<i32, SendError>,
+    ) {
+        let _ = (cx, region, message, to, result);
     }
 
     /// There is no local node any more, or the program ends: every region stops, cleanly.

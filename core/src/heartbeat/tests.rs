@@ -122,14 +122,14 @@ fn global_mode_numbers_32_regions_and_takes_the_lowest_free() {
     bench.mkdir("cluster/c").unwrap();
     bench.write("cluster/c/heartbeat/mode", "global").unwrap();
     for num in 0..32 {
-        bench.mkdir(&alloc::format!("cluster/c/heartbeat/{num}")).unwrap();
+        bench.mkdir(&alloc::format!("cluster/c/heartbeat/G{num}")).unwrap();
     }
     assert_eq!(bench.mkdir("cluster/c/heartbeat/x"), Err(Refusal::TooManyRegions));
     assert_eq!(Refusal::TooManyRegions.errno(), Errno::EFBIG);
-    bench.rmdir("cluster/c/heartbeat/5").unwrap();
+    bench.rmdir("cluster/c/heartbeat/G5").unwrap();
     bench.mkdir("cluster/c/heartbeat/x").unwrap();
     assert_eq!(bench.read_in(View::Debugfs, "o2hb/x/num"), "5\n");
-    assert_eq!(bench.read_in(View::Debugfs, "o2hb/31/num"), "31\n");
+    assert_eq!(bench.read_in(View::Debugfs, "o2hb/G31/num"), "31\n");
 }
 
 #[test]

@@ -38,7 +38,7 @@ impl Method for User {
         &REGION
     }
 
-    fn make_region(&mut self, _: Context<'_>, _: ItemId) -> Result<(), Refusal> {
+    fn make_region(&mut self, _: Context<'_>, _: ItemId, _: &Name) -> Result<(), Refusal> {
         Ok(())
     }
 

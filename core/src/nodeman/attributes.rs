@@ -117,7 +117,10 @@ impl NodeManager {
     ) -> Result<Stored, Refusal> {
         let cluster = self.cluster.as_mut().ok_or(Refusal::Gone)?;
         match file {
-            NodeFile::Num => store_num(cluster, item, data)?,
+            NodeFile::Num => {
+                let num = store_num(cluster, item, data)?;
+                effects.push(Effect::NodeNumbered(num));
+            }
             NodeFile::Port => {
                 let port = match number::unsigned(data)? {
                     0 => return Err(Refusal::PortZero),
@@ -161,7 +164,7 @@ fn node_mut(cluster: &mut Cluster, item: ItemId) -> Result<&mut Node, Refusal> {
     cluster.nodes.get_mut(&item).ok_or(Refusal::Gone)
 }
 
-fn store_num(cluster: &mut Cluster, item: ItemId, data: &[u8]) -> Result<(), Refusal> {
+fn store_num(cluster: &mut Cluster, item: ItemId, data: &[u8]) -> Result<NodeNum, Refusal> {
     let num = NodeNum::new(number::unsigned(data)?).ok_or(Refusal::NumberRange)?;
     let node = node_mut(cluster, item)?;
     if node.address.is_none() || node.port.is_none() {
@@ -173,7 +176,7 @@ fn store_num(cluster: &mut Cluster, item: ItemId, data: &[u8]) -> Result<(), Ref
     set_once(&mut node_mut(cluster, item)?.num, num, Refusal::NumberSet)?;
     cluster.numbers.insert(num);
     cluster.by_num.insert(num, item);
-    Ok(())
+    Ok(num)
 }
 
 fn store_local(
@@ -198,7 +201,7 @@ fn store_local(
         (false, Some(other)) if other == item => {
             cluster.local = None;
             cluster.starting = None;
-            effects.act(Action::StopListening);
+            effects.push(Effect::StopListening);
             effects.push(Effect::StopRegions);
             Ok(Stored::Done)
         }

@@ -10,11 +10,10 @@ use alloc::collections::BTreeMap;
 pub use self::address::{Address, parse_address};
 pub use self::attributes::{CLUSTER, NODE, NODES};
 pub(crate) use self::attributes::{ClusterFile, NodeFile};
-use crate::effect::Effects;
+use crate::effect::{Effect, Effects};
 use crate::error::Refusal;
 use crate::fence::FenceMethod;
 use crate::ids::{ItemId, NodeNum, NodeSet, RequestId};
-use crate::message::Action;
 use crate::name::Name;
 
 /// Longest name of a node, in bytes.
@@ -104,8 +103,9 @@ impl Cluster {
         self.nodes.get(&self.local?)
     }
 
-    fn forget(&mut self, item: ItemId) {
-        let Some(node) = self.nodes.remove(&item) else { return };
+    /// The node goes; the number that it had.
+    fn forget(&mut self, item: ItemId) -> Option<NodeNum> {
+        let node = self.nodes.remove(&item)?;
         if let Some(num) = node.num {
             self.numbers.remove(num);
             self.by_num.remove(&num);
@@ -113,6 +113,7 @@ impl Cluster {
         if let Some(address) = node.address {
             self.by_address.remove(&address);
         }
+        node.num
     }
 
     /// The node that becomes the local one when its address has been bound.
@@ -150,6 +151,11 @@ impl NodeManager {
         self.node_by_num(num).map_or_else(Name::unknown, |node| node.name.clone())
     }
 
+    /// As many have agreed to the timeouts.
+    pub(crate) fn set_connected_peers(&mut self, peers: usize) {
+        self.connected_peers = u32::try_from(peers).unwrap_or(u32::MAX);
+    }
+
     /// mkdir of a cluster (`o2nm_cluster_group_make_group`).
     pub fn make_cluster(&mut self, id: ItemId, name: &Name) -> Result<(), Refusal> {
         if self.cluster.is_some() {
@@ -178,12 +184,14 @@ impl NodeManager {
             self.cluster = None;
             local
         } else {
-            cluster.forget(item);
+            if let Some(num) = cluster.forget(item) {
+                effects.push(Effect::NodeRemoved(num));
+            }
             cluster.starting.take_if(|(starting, _)| *starting == item);
             cluster.local.take_if(|local| *local == item)
         };
         if local.is_some() {
-            effects.act(Action::StopListening);
+            effects.push(Effect::StopListening);
         }
     }
 }

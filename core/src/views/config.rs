@@ -131,7 +131,7 @@ impl Subsystem for Stack<'_> {
             return Err(Refusal::RegionNameTooLong);
         }
         let region = self.machines.active(cx.call, self.effects, |method, at| {
-            method.make_region(at, id)?;
+            method.make_region(at, id, name)?;
             Ok(method.region())
         })?;
         self.machines.heartbeat.region_made(id, name);

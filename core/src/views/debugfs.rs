@@ -1,4 +1,6 @@
-//! What the kernel shows under /sys/kernel/debug/o2hb: the live nodes, in all and by region.
+//! What the kernel shows under /sys/kernel/debug: o2hb, the live nodes, in all and by region; o2net, the connections.
+
+mod o2net;
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -46,6 +48,7 @@ static REGION: Kind = Kind { name: "region", makes: false, links: false, attribu
 pub(super) struct Debugfs {
     pub(super) tree: Tree,
     o2hb: ItemId,
+    o2net: ItemId,
     /// The region of each directory, and the directory of each region.
     regions: BTreeMap<ItemId, ItemId>,
     dirs: BTreeMap<ItemId, ItemId>,
@@ -54,9 +57,11 @@ pub(super) struct Debugfs {
 impl Debugfs {
     pub(super) fn new(owner: Owner, now: Now) -> Self {
         let mut tree = Tree::new(owner, 0, now).with_root_mode(0o700);
-        // A new tree has room for this name.
-        let o2hb = tree.add(ItemId::ROOT, "o2hb", &Made::plain(&O2HB), now).unwrap_or(ItemId::ROOT);
-        Self { tree, o2hb, regions: BTreeMap::new(), dirs: BTreeMap::new() }
+        // A new tree has room for these names.
+        let mut add =
+            |name, kind| tree.add(ItemId::ROOT, name, &Made::plain(kind), now).unwrap_or(ItemId::ROOT);
+        let (o2hb, o2net) = (add("o2hb", &O2HB), add("o2net", &o2net::O2NET));
+        Self { tree, o2hb, o2net, regions: BTreeMap::new(), dirs: BTreeMap::new() }
     }
 
     pub(super) fn apply(
@@ -66,7 +71,11 @@ impl Debugfs {
         call: Call,
         op: &Op<'_>,
     ) -> Outcome {
-        self.tree.apply(&mut Stack { machines, consumers, regions: &self.regions }, call, op)
+        self.tree.apply(
+            &mut Stack { machines, consumers, o2net: self.o2net, regions: &self.regions },
+            call,
+            op,
+        )
     }
 
     pub(super) fn add_region(&mut self, region: ItemId, name: &[u8], now: Now) {
@@ -89,6 +98,7 @@ impl Debugfs {
 struct Stack<'a> {
     machines: &'a Machines,
     consumers: &'a Consumers,
+    o2net: ItemId,
     regions: &'a BTreeMap<ItemId, ItemId>,
 }
 
@@ -133,6 +143,7 @@ impl Subsystem for Stack<'_> {
         out: &mut Vec<u8>,
     ) -> Result<(), Refusal> {
         match self.regions.get(&item) {
+            None if item == self.o2net => o2net::show(self.machines, o2net::File::at(attribute)?, out),
             None => self.show_node(NodeFile::at(attribute)?, out),
             Some(region) => self.show_region(*region, RegionFile::at(attribute)?, cx.call, out),
         }

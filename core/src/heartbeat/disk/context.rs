@@ -33,10 +33,12 @@ pub(super) enum Timer {
     Phases,
     /// No write timeout ends before this.
     WriteTimeout,
+    /// No region negotiates before this.
+    Negotiation,
 }
 
 /// How many there are.
-pub(super) const TIMERS: usize = 3;
+pub(super) const TIMERS: usize = 4;
 
 impl From<Timer> for usize {
     fn from(timer: Timer) -> Self {
@@ -83,6 +85,11 @@ impl Common {
 
     pub(super) fn write_timeout(&self) -> Duration {
         PERIOD.saturating_mul(self.dead_threshold.saturating_sub(1))
+    }
+
+    /// From the loss of a connection to the decision (`O2NET_QUORUM_DELAY_MS`).
+    pub(super) fn quorum_delay(&self) -> Duration {
+        PERIOD.saturating_mul(self.dead_threshold.saturating_add(2))
     }
 
     /// Are regions to be pinned now? Above the cut-off one of them may go without harm.

@@ -2,10 +2,12 @@
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::attributes::{self, GROUP, GroupFile, REGION, RegionFile};
 use super::context::{Common, Context, Timer};
 use super::good::good;
+use super::negotiation;
 use super::note::DiskNote;
 use super::region::{Phase, Region};
 use super::request::DiskRequest;
@@ -19,6 +21,7 @@ use crate::heartbeat::method::{self as heartbeat, Method};
 use crate::ids::{ItemId, NodeNum, RequestId};
 use crate::message::Action;
 use crate::name::Name;
+use crate::net::{SendError, User};
 use crate::number;
 use crate::text::line;
 use crate::time::Instant;
@@ -53,15 +56,34 @@ impl Method for Disk {
         &REGION
     }
 
-    fn make_region(&mut self, _: heartbeat::Context<'_>, region: ItemId) -> Result<(), Refusal> {
+    fn heartbeat_timeout(&self) -> Duration {
+        self.common.write_timeout()
+    }
+
+    fn quorum_delay(&self) -> Option<Duration> {
+        Some(self.common.quorum_delay())
+    }
+
+    fn make_region(
+        &mut self,
+        cx: heartbeat::Context<'_>,
+        region: ItemId,
+        name: &Name,
+    ) -> Result<(), Refusal> {
         let num = if self.common.global() { self.free_number().ok_or(Refusal::TooManyRegions)? } else { 0 };
-        self.regions.insert(region, Region { num, ..Region::default() });
+        let key = negotiation::key(num, name);
+        if self.regions.values().any(|other| other.key == key) {
+            return Err(Refusal::KeyTaken);
+        }
+        negotiation::handle(region, key, cx.effects);
+        self.regions.insert(region, Region { num, key, ..Region::default() });
         Ok(())
     }
 
     fn drop_region(&mut self, cx: heartbeat::Context<'_>, id: ItemId) {
         let Some(mut region) = self.regions.remove(&id) else { return };
         let request = cx.call.request;
+        cx.effects.push(Effect::HandleNothing(User::Region(id)));
         let mut cx = Context::new(&mut self.common, cx);
         if cx.common.global() {
             let steady = region.run().is_none_or(|run| run.steady());
@@ -172,6 +194,35 @@ impl Method for Disk {
         }
     }
 
+    fn message(
+        &mut self,
+        cx: heartbeat::Context<'_>,
+        id: ItemId,
+        message: u16,
+        _: NodeNum,
+        payload: &[u8],
+    ) -> i32 {
+        let mut cx = Context::new(&mut self.common, cx);
+        if let Some(region) = self.regions.get_mut(&id) {
+            region.message(id, message, payload, &mut cx);
+        }
+        0
+    }
+
+    fn answered(
+        &mut self,
+        cx: heartbeat::Context<'_>,
+        id: ItemId,
+        message: u16,
+        to: NodeNum,
+        result: Result<i32, SendError>,
+    ) {
+        let mut cx = Context::new(&mut self.common, cx);
+        if let Some(region) = self.regions.get_mut(&id) {
+            region.answered(id, message, to, result, &mut cx);
+        }
+    }
+
     fn stop_all(&mut self, cx: heartbeat::Context<'_>) {
         let mut cx = Context::new(&mut self.common, cx);
         for (id, region) in &mut self.regions {
@@ -210,6 +261,13 @@ impl Method for Disk {
             }
             let next = self.regions.values().filter_map(|region| region.run()?.next).min();
             cx.common.timers.set(Timer::Phases, next);
+        }
+        if cx.common.timers.expired(Timer::Negotiation, now) {
+            for (id, region) in &mut self.regions {
+                region.negotiate(*id, &mut cx);
+            }
+            let next = self.regions.values().filter_map(|region| region.run()?.negotiation.next()).min();
+            cx.common.timers.set(Timer::Negotiation, next);
         }
     }
 

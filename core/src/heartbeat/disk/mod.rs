@@ -9,6 +9,7 @@ mod block;
 mod context;
 mod good;
 mod method;
+mod negotiation;
 pub(crate) mod note;
 mod noticed;
 mod region;
@@ -41,6 +42,7 @@ use crate::effect::Effect;
 use crate::error::Refusal;
 use crate::ids::ItemId;
 use crate::message::Action;
+use crate::name::Name;
 use crate::note::Note;
 use crate::number;
 use crate::time::Instant;
@@ -113,6 +115,13 @@ impl Disk {
     /// Is the region pinned by the rules of global mode? None: only by who holds it.
     pub(crate) fn pinned(&self, region: ItemId) -> Option<bool> {
         self.common.global().then(|| self.common.pinned.contains(&region))
+    }
+
+    /// The region whose messages a new one of this name would take.
+    pub(crate) fn with_the_key_of(&self, name: &Name) -> Option<ItemId> {
+        let num = if self.common.global() { self.free_number()? } else { 0 };
+        let key = negotiation::key(num, name);
+        self.regions.iter().find_map(|(id, region)| (region.key == key).then_some(*id))
     }
 
     fn free_number(&self) -> Option<u32> {

@@ -8,6 +8,7 @@ use super::slot::Own;
 use crate::error::Errno;
 use crate::ids::NodeNum;
 use crate::name::Name;
+use crate::net::SendError;
 
 /// Something about a region and its device; the words are the kernel's where it has some.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -73,12 +74,55 @@ pub enum DiskNote {
     Unstable,
     /// No good beat for the write timeout.
     WriteTimeout(Duration),
+    /// The beats fail: none was good for half of the write timeout, at whose end this node goes.
+    HalfSilent {
+        /// For how long none was.
+        silent: Duration,
+        /// The write timeout.
+        timeout: Duration,
+    },
+    /// A write of this node hangs for half of the write timeout.
+    Hung {
+        /// This node.
+        node: NodeNum,
+        /// Half of the timeout.
+        half: Duration,
+        /// Whom it asks for more time; none: it is the one to be asked.
+        master: Option<NodeNum>,
+    },
+    /// A node asks for more time, by the number that it gives.
+    TimeAsked(u8),
+    /// That is no node's number.
+    TimeAskedByNobody,
+    /// The writes of all nodes hang.
+    AllHung,
+    /// The lowest node gives more time.
+    TimeGiven,
+    /// A message was not delivered.
+    NotSent {
+        /// Its name in the kernel's line.
+        message: &'static str,
+        /// To whom.
+        node: NodeNum,
+        /// Why not.
+        error: SendError,
+    },
 }
 
 impl DiskNote {
     /// Does it say that something is wrong?
     pub fn is_error(&self) -> bool {
-        !matches!(self, Self::Started | Self::Stopped | Self::StartAborted | Self::QuorumDevice)
+        !matches!(
+            self,
+            Self::Started
+                | Self::Stopped
+                | Self::StartAborted
+                | Self::QuorumDevice
+                | Self::Hung { .. }
+                | Self::TimeAsked(_)
+                | Self::AllHung
+                | Self::TimeGiven
+        )
     }
 
     /// As one line.
@@ -135,6 +179,31 @@ impl DiskNote {
                     "Heartbeat write timeout to device {device} after {} milliseconds",
                     silent.as_millis()
                 )
+            }
+            Self::HalfSilent { silent, timeout } => write!(
+                f,
+                "No good beat of region {region} ({device}) for {} of {} milliseconds, after which this node fences itself",
+                silent.as_millis(),
+                timeout.as_millis()
+            ),
+            Self::Hung { node, half, master } => {
+                let secs = half.as_secs();
+                write!(f, "node {node} hb write hung for {secs}s on region {region} ({device})")?;
+                match master {
+                    Some(master) => write!(f, ", negotiate timeout with node {master}."),
+                    None => f.write_str("."),
+                }
+            }
+            Self::TimeAsked(node) => {
+                write!(f, "receive negotiate timeout message from node {node} on region {region} ({device}).")
+            }
+            Self::TimeAskedByNobody => f.write_str("got nego timeout message from bad node."),
+            Self::AllHung => write!(f, "all nodes hb write hung, maybe region {region} ({device}) is down."),
+            Self::TimeGiven => {
+                write!(f, "negotiate timeout approved by master node on region {region} ({device}).")
+            }
+            Self::NotSent { message, node, error } => {
+                write!(f, "send {message} msg to node {node} fail {error}")
             }
         }
     }

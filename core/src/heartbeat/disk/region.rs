@@ -28,6 +28,8 @@ pub(super) struct Region {
     pub(super) blocks: u32,
     /// Its number in global mode, else 0.
     pub(super) num: u32,
+    /// That of its messages.
+    pub(super) key: u32,
     pub(super) phase: Phase,
 }
 
@@ -183,11 +185,6 @@ impl Region {
     fn after_beat(&mut self, id: ItemId, name: &Name, outcome: Outcome, good: bool, cx: &mut Context<'_>) {
         let (num, global) = (self.num, cx.common.global());
         let Some(run) = self.run_mut() else { return };
-        if good && run.steady() {
-            if let Some(deadline) = run.deadline {
-                cx.common.timers.bring_forward(Timer::WriteTimeout, deadline);
-            }
-        }
         if good && run.steady() && outcome == Outcome::On {
             cx.common.sets.failed.remove(num);
             if global

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use super::PERIOD;
 use super::block::{Block, Found, SEQ_LIMIT, next_seq};
 use super::context::{Context, TIMERS, Timer};
+use super::negotiation::Negotiation;
 use super::note::DiskNote;
 use super::noticed::Noticed;
 use super::request::{DiskInfo, DiskRequest};
@@ -66,6 +67,9 @@ pub(super) struct Run {
     pub(super) last_good: Option<Instant>,
     /// When others may think us dead.
     pub(super) deadline: Option<Instant>,
+    /// The last beat failed at reading or writing.
+    pub(super) failing: bool,
+    pub(super) negotiation: Negotiation,
     /// Nodes beyond the region's blocks have been reported.
     reported: bool,
     pub(super) noticed: Noticed,
@@ -91,6 +95,8 @@ impl Run {
             unsteady_left: 0,
             last_good: None,
             deadline: None,
+            failing: false,
+            negotiation: Negotiation::default(),
             reported: false,
             noticed: Noticed::new(blocks),
         }
@@ -279,13 +285,14 @@ impl Run {
         let deadline = since.after(cx.write_timeout());
         // A write that took as long as that is no sign of life: others have counted this node as dead meanwhile.
         let good = own_good && cx.now.mono < deadline;
+        self.failing = false;
         let outcome = self.end(good && !changed);
         if good {
             // From when it was wanted, not from when it was answered: others saw it at any time in between.
             self.last_good = Some(since);
             // Armed by the very beat that makes it steady: no other may follow.
             if self.steady() {
-                self.deadline = Some(deadline);
+                self.arm(since, cx);
             }
         }
         Some((outcome, good))
@@ -306,6 +313,7 @@ impl Run {
     }
 
     fn failed(&mut self, name: &Name, errno: Errno, cx: &mut Context<'_>) -> Outcome {
+        self.failing = true;
         self.noticed.failed(cx.now.unix, errno);
         cx.note(name, &self.info.name, DiskNote::BeatFailed(errno));
         self.end(false)

@@ -93,16 +93,16 @@ fn global_regions() {
     assert_eq!(world.steady('R'), 12_000);
     again(&mut world, 'R', 700);
     assert_eq!(world.steady('R'), 10_000);
-    world.region('S');
+    world.region('T');
     world.wait(1300);
-    assert_eq!(world.steady('S'), 6000);
-    again(&mut world, 'S', 0);
-    assert_eq!(world.steady('S'), 4000);
+    assert_eq!(world.steady('T'), 6000);
+    again(&mut world, 'T', 0);
+    assert_eq!(world.steady('T'), 4000);
     again(&mut world, 'R', 300);
     assert_eq!(world.steady('R'), 4000);
 
-    let mut world = World::global("RS");
-    assert_eq!((world.steady('R'), world.steady('S')), (8000, 6000));
+    let mut world = World::global("RT");
+    assert_eq!((world.steady('R'), world.steady('T')), (8000, 6000));
 }
 
 #[test]

@@ -116,6 +116,7 @@ fn a_steady_region_is_silent_when_no_good_beat_came_in_time() {
         world.wait(100);
         assert_eq!(world.silent_ms(), None);
     }
+    world.beats_of('R', 1, 9, 1..4);
     world.fault.insert('R', Fault::Hang);
     let last = world.disk_status().last_good.unwrap();
     let mut said = 0;
@@ -252,8 +253,8 @@ fn peers_with_another_dead_threshold_are_named() {
 
 #[test]
 fn pins_of_global_mode_are_not_holders() {
-    let mut world = World::global("RST");
-    for region in ['R', 'S', 'T'] {
+    let mut world = World::global("RTU");
+    for region in ['R', 'T', 'U'] {
         world.start_of(region);
     }
     world.wait(14_000);

@@ -17,10 +17,18 @@ fn running() -> World {
     world
 }
 
+/// The same beside node 1, which is live: who is alone gives itself time for ever.
+fn beside_another() -> World {
+    let mut world = running();
+    world.beats_of('R', 1, 9, 1..4);
+    assert_eq!(world.debug("livenodes"), "0 1 \n");
+    world
+}
+
 #[test]
 fn errors_and_hangs_fence_after_the_timeout() {
     for fault in [Fault::Read, Fault::Write, Fault::Hang] {
-        let mut world = running();
+        let mut world = beside_another();
         world.fault.insert('R', fault);
         world.wait(11_999);
         assert_eq!(world.fences(), 0, "{fault:?}");
@@ -40,7 +48,7 @@ fn errors_and_hangs_fence_after_the_timeout() {
 /// Write timeout, log and debugfs count from one moment: the beginning of the last good write.
 #[test]
 fn two_slow_writes_in_a_row_end_with_the_whole_timeout_in_the_log_and_in_debugfs_before() {
-    let mut world = running();
+    let mut world = beside_another();
     // A beat of 7 s, of which the write takes the last 3.5: begun at 5.5, done at 9 s from the last good one.
     world.fault.insert('R', Fault::Slow(3500));
     world.wait(2000 + 7000);
@@ -63,13 +71,33 @@ fn two_slow_writes_in_a_row_end_with_the_whole_timeout_in_the_log_and_in_debugfs
 
 #[test]
 fn beats_that_find_the_own_slot_changed_do_not_count() {
-    let mut world = running();
+    let mut world = beside_another();
     while world.fences() == 0 {
         world.put(0, Block { seq: 1, node: 0, generation: 1, dead_ms: 1 });
         world.wait(1000);
     }
     assert_eq!(world.said("after 12000 milliseconds").len(), 1);
     assert_eq!(world.said("generation mismatch").len(), 5);
+}
+
+/// As the kernel does: the writes of all live nodes hang, and that is this one.
+#[test]
+fn who_is_alone_is_not_fenced_for_a_hang_or_a_spoilt_slot() {
+    for hang in [true, false] {
+        let mut world = running();
+        if hang {
+            world.fault.insert('R', Fault::Hang);
+        }
+        for _ in 0..60 {
+            if !hang {
+                world.put(0, Block { seq: 1, node: 0, generation: 1, dead_ms: 1 });
+            }
+            world.wait(1000);
+        }
+        assert_eq!(world.fences(), 0);
+        assert_eq!(world.said("node 0 hb write hung for 6s on region R (vda).").len(), 10);
+        assert_eq!(world.said("all nodes hb write hung, maybe region R (vda) is down.").len(), 10);
+    }
 }
 
 #[test]
