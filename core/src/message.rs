@@ -109,6 +109,8 @@ pub enum Action {
     Listen {
         /// Name for the result.
         request: RequestId,
+        /// Who asked for it: in his network, if it is another one than the driver's.
+        caller: Caller,
         /// Where.
         address: Address,
         /// Where.

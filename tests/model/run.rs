@@ -232,7 +232,7 @@ impl Run {
                     self.hear(change);
                     None
                 }
-                Action::Listen { request, address, port } => {
+                Action::Listen { request, address, port, .. } => {
                     Some(Output::Listen { request: request.0, at: format!("{address}:{port}") })
                 }
                 Action::StopListening => Some(Output::StopListening),

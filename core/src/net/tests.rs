@@ -12,8 +12,9 @@ use alloc::vec::Vec;
 
 use super::wire::{HANDSHAKE_BYTES, Message as Wire};
 use super::*;
+use crate::call::Call;
 use crate::effect::Effect;
-use crate::ids::{ItemId, RequestId};
+use crate::ids::ItemId;
 use crate::nodeman::NodeFile;
 
 /// Idle 5 s, keepalive 1 s, reconnect 1 s, dead threshold 7.
@@ -44,6 +45,7 @@ impl Fixture {
         let mut nodes = NodeManager::default();
         let name = |text: &str| crate::Name::new(text.as_bytes()).unwrap();
         nodes.make_cluster(ItemId(100), &name("c")).unwrap();
+        let call = Call::nobody(crate::Now::default());
         for num in 1..=5 {
             let id = ItemId(num);
             nodes.make_node(id, &name(&format!("n{num}"))).unwrap();
@@ -53,7 +55,7 @@ impl Fixture {
                 (NodeFile::Address, format!("10.9.0.{num}")),
                 (NodeFile::Num, num.to_string()),
             ] {
-                nodes.store_node(RequestId(0), id, file, value.as_bytes(), &mut effects).unwrap();
+                nodes.store_node(call, id, file, value.as_bytes(), &mut effects).unwrap();
             }
         }
         let mut fixture = Self { nodes, net: Net::default(), timing: TIMING, now: 0, done: Vec::new() };

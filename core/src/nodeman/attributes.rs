@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use super::{Address, Cluster, Node, NodeManager, parse_address};
+use crate::call::Call;
 use crate::effect::{Effect, Effects};
 use crate::error::Refusal;
 use crate::fence::FenceMethod;
@@ -109,7 +110,7 @@ impl NodeManager {
     /// New value of a file of a node. The order of the checks is the kernel's (`o2nm_node_*_store`).
     pub(crate) fn store_node(
         &mut self,
-        request: RequestId,
+        call: Call,
         item: ItemId,
         file: NodeFile,
         data: &[u8],
@@ -138,7 +139,7 @@ impl NodeManager {
                 set_once(&mut node_mut(cluster, item)?.address, address, Refusal::AddressSet)?;
                 cluster.by_address.insert(address, item);
             }
-            NodeFile::Local => return store_local(cluster, request, item, data, effects),
+            NodeFile::Local => return store_local(cluster, call, item, data, effects),
         }
         Ok(Stored::Done)
     }
@@ -181,7 +182,7 @@ fn store_num(cluster: &mut Cluster, item: ItemId, data: &[u8]) -> Result<NodeNum
 
 fn store_local(
     cluster: &mut Cluster,
-    request: RequestId,
+    call: Call,
     item: ItemId,
     data: &[u8],
     effects: &mut Effects,
@@ -194,8 +195,8 @@ fn store_local(
     match (local, cluster.local.or(cluster.starting.map(|(starting, _)| starting))) {
         (true, Some(other)) if other != item => Err(Refusal::OtherLocal),
         (true, None) => {
-            cluster.starting = Some((item, request));
-            effects.act(Action::Listen { request, address, port });
+            cluster.starting = Some((item, call.request));
+            effects.act(Action::Listen { request: call.request, caller: call.caller, address, port });
             Ok(Stored::Later)
         }
         (false, Some(other)) if other == item => {

@@ -188,7 +188,7 @@ impl Subsystem for Stack<'_> {
             machines.nodes.store_cluster(ClusterFile::at(attribute)?, data, effects)?;
             Ok(Stored::Done)
         } else if kind.is(&NODE) {
-            machines.nodes.store_node(cx.call.request, item, NodeFile::at(attribute)?, data, effects)
+            machines.nodes.store_node(cx.call, item, NodeFile::at(attribute)?, data, effects)
         } else if kind.is(&CLUSTERS) {
             match ClustersFile::at(attribute)? {
                 ClustersFile::Mode => machines.select_method(data, effects)?,

@@ -2,11 +2,10 @@
 
 use std::collections::VecDeque;
 
-use uo2cb_core::nodeman::Address;
-use uo2cb_core::{Action, Errno, Input, Refusal, Reply, RequestId, View};
+use uo2cb_core::{Action, Input, Refusal, Reply, RequestId, View};
 
 use super::super::fence;
-use super::super::net::Listener;
+use super::super::net;
 use super::{Awaiting, Ended, Monitor, State, UpIn};
 
 impl State {
@@ -54,11 +53,14 @@ impl State {
                     mounted.changed(&change, through == Some(view));
                 }
             }
-            Action::Listen { request, address, port } => {
-                let result = self.listen(address, port, monitor);
-                return Some(Input::Listening { request, result });
+            Action::Listen { request, caller, address, port } => {
+                let wanted = net::Wanted { request, caller, address, port };
+                if let Err(errno) = monitor.sockets.listen(wanted) {
+                    return Some(Input::Listening { request, result: Err(errno) });
+                }
             }
-            Action::StopListening => self.listener = None,
+            Action::StopListening => monitor.sockets.stop_listening(),
+            Action::Net(request) => monitor.sockets.request(request),
             Action::Disk(disk, wanted) => return self.disk(monitor, disk, wanted),
             // Whoever carries out the method knows it: a fence may come from elsewhere, too.
             Action::Fence { method: _, reason } => fence::end(format_args!("fenced: {reason}")),
@@ -92,12 +94,5 @@ impl State {
                 unreachable!("request {request:?}, awaited: {}, answered with {result:?}", awaiting.is_some())
             }
         }
-    }
-
-    fn listen(&mut self, address: Address, port: u16, monitor: &Monitor) -> Result<(), Errno> {
-        let listener = Listener::bind(address, port, &monitor.notes)
-            .map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno))?;
-        self.listener = Some(listener);
-        Ok(())
     }
 }

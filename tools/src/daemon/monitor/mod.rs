@@ -9,6 +9,7 @@ mod actions;
 mod consumers;
 mod disks;
 mod shutdown;
+mod sockets;
 mod unanswered;
 
 use std::collections::BTreeMap;
@@ -29,7 +30,7 @@ use super::crash;
 use super::disk::{Choice, Disks};
 use super::fault_point;
 use super::fence;
-use super::net::Listener;
+use super::net::Sockets;
 use super::notes::Notes;
 use super::realtime::Realtime;
 use super::signals::{Callers, Ends};
@@ -48,6 +49,7 @@ pub(crate) struct Monitor {
     timer: Timer,
     pub(crate) callers: Callers,
     pub(crate) disks: Arc<Disks>,
+    pub(crate) sockets: Sockets,
     pub(crate) realtime: Realtime,
     pub(crate) notes: Notes,
     /// Of the last fence, where there is one.
@@ -64,7 +66,6 @@ struct State {
     awaiting: Unanswered<Awaiting>,
     consumers: BTreeMap<ConsumerId, Box<dyn Consumer>>,
     views: Vec<(View, Mounted)>,
-    listener: Option<Listener>,
     /// For whom each disk is being opened.
     opening: BTreeMap<ItemId, RequestId>,
 }
@@ -102,7 +103,6 @@ impl Monitor {
             awaiting: Unanswered::default(),
             consumers: BTreeMap::new(),
             views: Vec::new(),
-            listener: None,
             opening: BTreeMap::new(),
         };
         let realtime = Realtime::default();
@@ -112,6 +112,7 @@ impl Monitor {
             timer,
             callers: Callers::default(),
             disks: Arc::new(Disks::new(choice, notes.clone(), realtime.clone(), me.clone())),
+            sockets: Sockets::new(notes.clone(), realtime.clone(), me.clone()),
             realtime,
             notes,
             record: OnceLock::new(),
@@ -221,6 +222,7 @@ impl Monitor {
             if let Some(own) = self.own.get() {
                 own.update(state.engine.own());
             }
+            self.sockets.go();
             self.timer.set(state.engine.poll_timeout());
             done
         })

@@ -45,6 +45,7 @@ impl Monitor {
             self.enter(|state, _| state.stop(self));
         }
         self.disks.stop();
+        self.sockets.stop();
         self.callers.stop();
         self.timer.stop();
     }
@@ -62,7 +63,7 @@ impl State {
         if !monitor.stopped.say() {
             return;
         }
-        self.listener = None;
+        monitor.sockets.stop_listening();
         for consumer in std::mem::take(&mut self.consumers).into_values() {
             consumer.end(Ended::Stopping);
         }
