@@ -55,8 +55,6 @@ impl Connection {
         bind(&socket, &at(from, 0))?;
         match connect(&socket, &at(to, port)) {
             Ok(()) | Err(rustix::io::Errno::INPROGRESS) => {}
-            // Refused at once is refused, not impossible.
-            Err(rustix::io::Errno::CONNREFUSED) => return Ok(Self::new(id, socket.into(), true)),
             Err(errno) => return Err(errno.into()),
         }
         Ok(Self::new(id, socket.into(), true))

@@ -40,6 +40,7 @@ pub(crate) struct Wanted {
     pub(crate) port: u16,
 }
 
+#[derive(Debug)]
 enum Job {
     Listen(Wanted),
     StopListening,
@@ -47,6 +48,7 @@ enum Job {
 }
 
 /// Ends the thread's wait.
+#[derive(Debug)]
 struct Waker(Arc<OwnedFd>);
 
 impl Wake for Waker {

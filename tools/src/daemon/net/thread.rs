@@ -141,7 +141,11 @@ impl Thread {
             Job::Net(NetRequest::Connect { connection, from, to, port }) => {
                 let made = Connection::connect(connection, from, to, port);
                 if let Err(error) = made.and_then(|made| self.add(made)) {
-                    self.hand_in(NetEvent::Closed(connection, Closing::NotTried(errno(&error))));
+                    let errno = errno(&error);
+                    // Refused by somebody who is near enough to answer at once.
+                    let refused = errno.0 == libc::ECONNREFUSED;
+                    let closing = if refused { Closing::Reset(errno) } else { Closing::NotTried(errno) };
+                    self.hand_in(NetEvent::Closed(connection, closing));
                 }
             }
             Job::Net(NetRequest::Send { connection, bytes }) => {
