@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use rustix::event::{EventfdFlags, eventfd};
 use uo2cb_core::net::{NetEvent, NetRequest};
 use uo2cb_core::nodeman::Address;
-use uo2cb_core::{Caller, Errno, RequestId};
+use uo2cb_core::{Caller, Errno, FenceReason, RequestId};
 
 use self::listener::Listening;
 use self::quiet::Quiet;
@@ -135,7 +135,8 @@ impl Sockets {
         threads::spawn("sockets", standing, move || {
             let Err(error) = thread.run() else { return };
             // Others would take silence for the death of this node, which still heartbeats.
-            fence::end(format_args!("fenced: o2net cannot go on: {}", error::plain(&error)));
+            let what = error::plain(&error);
+            fence::end(format_args!("fenced: {}", FenceReason::Network { what }));
         })
     }
 
