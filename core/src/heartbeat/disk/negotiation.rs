@@ -62,10 +62,11 @@ impl Negotiation {
 }
 
 impl Run {
-    /// The whole write timeout, counted from a moment; half of it until the negotiation.
+    /// The whole write timeout, counted from a moment; half of what is left of it until the negotiation: a write that has
+    /// just returned does not hang, however long it took.
     pub(super) fn arm(&mut self, from: Instant, cx: &mut Context<'_>) {
-        let timeout = cx.write_timeout();
-        let (deadline, half) = (from.after(timeout), from.after(timeout / 2));
+        let deadline = from.after(cx.write_timeout());
+        let half = cx.now.mono.after(deadline.since(cx.now.mono) / 2);
         self.deadline = Some(deadline);
         self.negotiation.next = Some(half);
         self.negotiation.asked = NodeSet::EMPTY;

@@ -100,6 +100,20 @@ fn who_is_alone_is_not_fenced_for_a_hang_or_a_spoilt_slot() {
     }
 }
 
+/// A write took longer than half of the timeout, and is good all the same: said once while it hung, not when it returned.
+#[test]
+fn a_write_that_has_returned_does_not_hang() {
+    let mut world = beside_another();
+    world.fault.insert('R', Fault::Slow(1));
+    world.wait(2000);
+    world.fault.insert('R', Fault::Slow(6500));
+    world.wait(1 + 6499);
+    assert_eq!(world.said("hb write hung").len(), 1);
+    world.fault.clear();
+    world.wait(5000);
+    assert_eq!((world.said("hb write hung").len(), world.fences()), (1, 0));
+}
+
 #[test]
 fn one_good_beat_in_time_arms_it_anew() {
     let mut world = running();
