@@ -96,6 +96,9 @@ fn the_largest_cluster() {
         global: false,
         dead_threshold: 5,
         start_spread: MS,
+        times: [30_000, 2000, 2000],
+        buffer: 65_536,
+        exits: false,
         length: 60 * SEC,
         faults: Vec::new(),
     };

@@ -10,6 +10,9 @@ const LOCAL: Plan = Plan {
     global: false,
     dead_threshold: 7,
     start_spread: 20 * SEC,
+    times: [30_000, 2000, 2000],
+    buffer: 65_536,
+    exits: false,
     length: 600 * SEC,
     faults: Vec::new(),
 };

@@ -19,7 +19,8 @@ impl World {
         match action {
             Action::Deliver { consumer: HOLDER, event } => self.deliver_to_holder(n, &event),
             Action::Deliver { event, .. } => self.deliver(n, &event),
-            Action::Listen { request, .. } => {
+            Action::Listen { request, address, port, .. } => {
+                self.nodes[n].listens = Some((address.0, port));
                 self.input(n, uo2cb_core::Input::Listening { request, result: Ok(()) }, Completion::None)
             }
             Action::Disk(disk, DiskRequest::Open { .. }) => {
@@ -59,6 +60,7 @@ impl World {
                     format!("node {n} has not answered all")
                 })?;
                 node.halt();
+                self.sockets_gone(n, true);
                 Ok(())
             }
             Action::Note(note) => {
@@ -70,10 +72,14 @@ impl World {
                     format!("node {n} incarnation {incarnation}: {note:?}")
                 })
             }
+            Action::Net(request) => self.net_request(n, request),
+            Action::StopListening => {
+                self.nodes[n].listens = None;
+                Ok(())
+            }
             Action::Reply { .. }
             | Action::Expelled { .. }
             | Action::Changed { .. }
-            | Action::StopListening
             | Action::Fence { .. } => Ok(()),
         }
     }

@@ -18,6 +18,7 @@ impl World {
         match fault {
             Fault::Crash { node, restart_at, .. } => {
                 self.nodes[usize::from(node)].halt();
+                self.sockets_gone(node.into(), false);
                 self.schedule(restart_at, node.into(), SimEvent::Boot);
                 Ok(())
             }
@@ -53,7 +54,17 @@ impl World {
                 }
                 Ok(())
             }
-            Fault::Slow { .. } | Fault::Clock { .. } | Fault::Config { .. } => Ok(()),
+            Fault::Break { a, b, .. } => {
+                self.break_next(a.into(), b.into());
+                Ok(())
+            }
+            Fault::Slow { .. }
+            | Fault::Clock { .. }
+            | Fault::Config { .. }
+            | Fault::Cut { .. }
+            | Fault::Partition { .. }
+            | Fault::Delay { .. }
+            | Fault::Filtered { .. } => Ok(()),
         }
     }
 
@@ -126,6 +137,7 @@ impl World {
                 self.start(n, region)
             }
             NodeEvent::Remove(region, wait) => self.remove(n, region, wait),
+            NodeEvent::Net(number, side) => self.net_happened(n, number, side),
             NodeEvent::Shutdown(restart_at) => {
                 self.schedule(restart_at.max(self.now), n, SimEvent::Boot);
                 self.nodes[n].ending = true;
@@ -188,7 +200,9 @@ impl World {
     pub fn fenced(&mut self, n: usize) {
         self.figures.fences += 1;
         let restart_at = self.now + 5 * SEC + self.nodes[n].rng.below(30 * SEC) + MS;
+        let powered = self.plan.exits;
         self.nodes[n].halt();
+        self.sockets_gone(n, powered);
         self.schedule(restart_at, n, SimEvent::Boot);
     }
 }

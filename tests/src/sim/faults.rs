@@ -18,6 +18,12 @@ pub struct Plan {
     pub dead_threshold: u32,
     /// All nodes start within this time.
     pub start_spread: Us,
+    /// Milliseconds that a connection may be silent, until it is asked whether it is there, and between two attempts.
+    pub times: [u32; 3],
+    /// Bytes that a system keeps for a peer that does not take them.
+    pub buffer: usize,
+    /// A fence ends the process only; else the machine restarts.
+    pub exits: bool,
     /// How long the run takes.
     pub length: Us,
     /// What goes wrong.
@@ -109,6 +115,59 @@ pub enum Fault {
         /// How long after the removal it is made again.
         wait: Us,
     },
+    /// What a node sends to another one is lost.
+    Cut {
+        /// Who sends.
+        from: u8,
+        /// To whom.
+        to: u8,
+        /// Start of the fault.
+        at: Us,
+        /// End of the fault.
+        end: Us,
+    },
+    /// Nothing passes between a group of nodes and the others. Several at a time make more groups.
+    Partition {
+        /// The group, a bit for each node.
+        group: u32,
+        /// Start of the fault.
+        at: Us,
+        /// End of the fault.
+        end: Us,
+    },
+    /// What a node sends to another one takes longer.
+    Delay {
+        /// Who sends.
+        from: u8,
+        /// To whom.
+        to: u8,
+        /// Start of the fault.
+        at: Us,
+        /// End of the fault.
+        end: Us,
+        /// By how much.
+        delay: Us,
+    },
+    /// The connection between two nodes is reset in the middle of its next message.
+    Break {
+        /// One node.
+        a: u8,
+        /// The other.
+        b: u8,
+        /// From when on.
+        at: Us,
+    },
+    /// Attempts to connect to a node fail.
+    Filtered {
+        /// To which node.
+        node: u8,
+        /// Start of the fault.
+        at: Us,
+        /// End of the fault.
+        end: Us,
+        /// How.
+        filter: Filter,
+    },
     /// A node is configured wrongly at every boot.
     Config {
         /// Which node.
@@ -116,6 +175,17 @@ pub enum Fault {
         /// What is wrong.
         wrong: Misconfiguration,
     },
+}
+
+/// How attempts to connect fail.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Filter {
+    /// Nothing answers.
+    Drop,
+    /// They are refused.
+    Refuse,
+    /// They cannot even be tried.
+    NoRoute,
 }
 
 /// How a wall clock fails.
@@ -159,12 +229,16 @@ pub enum Misconfiguration {
     Number(u8),
     /// Another number of slots in each region.
     Blocks(u32),
+    /// Another idle timeout than the cluster's, in milliseconds.
+    IdleTimeout(u32),
+    /// An address that no node has, for this other node.
+    Address(u8),
 }
 
 /// No fault starts earlier.
-const FIRST_FAULT: Us = 30 * SEC;
+pub const FIRST_FAULT: Us = 30 * SEC;
 /// This long before the end all faults are over, so that the cluster can recover.
-const RECOVERY: Us = 170 * SEC;
+pub const RECOVERY: Us = 170 * SEC;
 
 impl Plan {
     /// The plan that follows from a seed: ten minutes of 2 to 16 nodes.
@@ -178,6 +252,9 @@ impl Plan {
             global: rng.chance(50),
             dead_threshold: 3 + rng.below(10) as u32,
             start_spread: 20 * SEC,
+            times: [[5000, 1000, 1000], [10_000, 2000, 2000], [30_000, 2000, 2000]][rng.below(3) as usize],
+            buffer: if rng.chance(10) { 150 } else { 65_536 },
+            exits: rng.chance(50),
             length: 600 * SEC,
             faults: Vec::new(),
         };
@@ -188,10 +265,14 @@ impl Plan {
         } else {
             let count = 1 + rng.below(10);
             // Few kinds in one plan, so that faults of one kind overlap.
-            let kinds: Vec<u64> = (0..3).map(|_| rng.below(27)).collect();
+            let kinds: Vec<u64> = (0..3).map(|_| rng.below(40)).collect();
             for _ in 0..count {
                 let kind = kinds[rng.below(3) as usize];
-                plan.faults.push(plan.fault(&mut rng, kind));
+                if kind < 27 {
+                    plan.faults.push(plan.fault(&mut rng, kind));
+                } else {
+                    plan.network(&mut rng, kind);
+                }
             }
         }
         plan
@@ -240,7 +321,9 @@ impl Plan {
             }
             21..=22 => Fault::Recreate { node, region, at, wait: 10 * MS + rng.below(20 * SEC) },
             _ => {
-                let wrong = match rng.below(3) {
+                let wrong = match rng.below(5) {
+                    3 => Misconfiguration::IdleTimeout(self.times[0] + 1),
+                    4 => Misconfiguration::Address(rng.below(self.nodes.into()) as u8),
                     0 => Misconfiguration::DeadThreshold(3 + rng.below(10) as u32),
                     1 => Misconfiguration::Number(rng.below(self.nodes.into()) as u8),
                     _ => Misconfiguration::Blocks(1 + rng.below(self.nodes.into()) as u32),

@@ -2,7 +2,7 @@
 
 use uo2cb_core::heartbeat::disk::Block;
 use uo2cb_core::heartbeat::disk::DiskRequest;
-use uo2cb_core::{Action, NodeNum, Refusal, Reply, RequestId, View};
+use uo2cb_core::{Action, FenceReason, NodeNum, Refusal, Reply, RequestId, View};
 
 use super::disk::SLOT;
 use super::faults::{Fault, Misconfiguration};
@@ -54,14 +54,22 @@ impl World {
         }
         for action in &actions {
             self.check_silence_reported(n, action)?;
+            if let Action::Note(note) = action {
+                self.check_negotiation(n, note)?;
+            }
         }
         let fences = actions.iter().any(|action| matches!(action, Action::Fence { .. }));
         check(fences || !must_fence, "a fence at its deadline", || {
             format!("node {n} goes on after its deadline")
         })?;
-        check(must_fence || !fences, "no fence before its deadline", || {
-            format!("node {n} fences before its deadline")
-        })?;
+        self.check_contacts(n, &actions)?;
+        let by_quorum =
+            |action: &Action| matches!(action, Action::Fence { reason: FenceReason::Quorum(_), .. });
+        check(
+            must_fence || !fences || actions.iter().any(by_quorum),
+            "no fence before its deadline",
+            || format!("node {n} fences before its deadline"),
+        )?;
         if fences {
             let writes =
                 actions.iter().any(|action| matches!(action, Action::Disk(_, DiskRequest::Write { .. })));
@@ -98,6 +106,8 @@ impl World {
             return Ok(());
         }
         self.check_maps(n)?;
+        self.check_heartbeating(n)?;
+        self.check_pins(n)?;
         self.set_wake(n);
         if let Some(region) = elapsed_of {
             self.check_elapsed(n, region)?;
@@ -150,7 +160,7 @@ impl World {
                         run.recovered = now;
                     }
                     if run.steady {
-                        run.deadline = Some(write.issued + timeout);
+                        run.arm(write.issued + timeout, now);
                     }
                 }
                 Ok(())
@@ -275,7 +285,9 @@ impl World {
                     broken("dev returns from a steady region", format!("node {n} has no run"))
                 })?;
                 run.steady = true;
-                run.deadline = run.last_good.map(|good| good.issued + timeout);
+                if let Some(good) = run.last_good {
+                    run.arm(good.issued + timeout, self.now);
+                }
                 check(run.steady_beats == run.needs, "dev returns from a steady region", || {
                     format!("node {n}: {} beats, not {}", run.steady_beats, run.needs)
                 })?;

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use uo2cb_core::heartbeat::Edge;
-use uo2cb_core::{Engine, Instant, ItemId, Refusal, Reply, RequestId};
+use uo2cb_core::{ConnectionId, Engine, Instant, ItemId, Refusal, Reply, RequestId};
 
 use super::Us;
 use super::holder::Holder;
 use super::io::Io;
+use super::quorum::Contacts;
 use super::reference::{ActiveRegion, LiveMap};
 use crate::rng::Rng;
 
@@ -41,6 +42,8 @@ pub enum NodeEvent {
     Release,
     /// It is done with the event of this number.
     DeliveredToHolder(u64),
+    /// There is word of this end of this connection.
+    Net(u64, usize),
     /// Shut down, and boot again not before this time.
     Shutdown(Us),
 }
@@ -129,6 +132,22 @@ pub struct Node {
     pub holder: Holder,
     /// It is shutting down in order.
     pub ending: bool,
+    /// Its machine has power, whether or not the process runs.
+    pub powered: bool,
+    /// The address and port where it listens.
+    pub listens: Option<([u8; 4], u16)>,
+    /// Its connections: which, and which end is its own.
+    pub sockets: BTreeMap<ConnectionId, (u64, usize)>,
+    /// It is being told that this one is closed. Its timers come first: they may still send over it.
+    pub closing: Option<ConnectionId>,
+    /// Name of the last connection that it accepted.
+    pub last_accepted: u64,
+    /// Its idle timeout is not the cluster's.
+    pub own_times_differ: bool,
+    /// The directories of nodes, by number.
+    pub directories: Vec<(u8, ItemId)>,
+    /// What follows from its connections.
+    pub contacts: Contacts,
 }
 
 impl Node {
@@ -162,6 +181,14 @@ impl Node {
             delivering: false,
             holder: Holder::default(),
             ending: false,
+            powered: false,
+            listens: None,
+            sockets: BTreeMap::new(),
+            closing: None,
+            last_accepted: 0,
+            own_times_differ: false,
+            directories: Vec::new(),
+            contacts: Contacts::default(),
         }
     }
 
@@ -179,12 +206,15 @@ impl Node {
         self.expected.clear();
         self.delivered.clear();
         self.holder = Holder::default();
+        self.sockets.clear();
+        self.contacts = Contacts::default();
         (self.delivering, self.ending) = (false, false);
     }
 
     /// A moment of its monotonic clock in virtual time.
     pub fn virtual_time(&self, at: Instant) -> Us {
-        self.started_at + at.since_start().as_micros() as Us
+        // Not before it.
+        self.started_at + at.since_start().as_nanos().div_ceil(1000) as Us
     }
 
     /// Ids and remembers a new request.

@@ -1,6 +1,8 @@
 //! A second implementation of the judging of slots, from the specification alone: what a node must conclude from what
 //! it has read.
 
+use std::collections::BTreeSet;
+
 use uo2cb_core::heartbeat::Edge;
 use uo2cb_core::heartbeat::disk::{Block, Found};
 
@@ -130,6 +132,14 @@ pub struct ActiveRegion {
     pub samples: [Us; 3],
     /// Global heartbeat: a quorum region whose write timeout has ended.
     pub failed: bool,
+    /// When a write that has not returned is one that hangs: half of the time that was left.
+    pub half: Us,
+    /// Nodes that have asked for time since it was last given, or since the last good beat.
+    pub asked: BTreeSet<u8>,
+    /// This node is master, and looks once a second.
+    pub looks_again: bool,
+    /// Time was given since the last good beat.
+    pub extended: bool,
 }
 
 impl ActiveRegion {
@@ -153,7 +163,25 @@ impl ActiveRegion {
             recovered: 0,
             samples: [0; 3],
             failed: false,
+            half: 0,
+            asked: BTreeSet::new(),
+            looks_again: false,
+            extended: false,
         }
+    }
+
+    /// The write timeout begins anew, with a good write or because time was given.
+    pub fn arm(&mut self, deadline: Us, now: Us) {
+        self.deadline = Some(deadline);
+        self.half = now + deadline.saturating_sub(now).div_ceil(2);
+        self.asked.clear();
+        (self.looks_again, self.extended) = (false, false);
+    }
+
+    /// Time was given.
+    pub fn extend(&mut self, deadline: Us, now: Us) {
+        self.arm(deadline, now);
+        (self.failed, self.extended) = (false, true);
     }
 
     /// Whether unchanged samples of the present beat count.

@@ -20,6 +20,9 @@
 //! - The observer's dead threshold is smaller than the writer's, or two nodes write to one slot.
 //! - The observer's last sample was taken before the writer's first good beat, or before its first good beat after a
 //!   write timeout or a lost or torn write.
+//! - Time was given to the writer, whose write hung, and it has not written since: an observer whose disk comes back
+//!   earlier counts from its own samples, of which it may have taken up to (D - 1) / 2 before its own write hung, so up to
+//!   half of the write timeout and a look of the master (1 s) too early.
 //! - A region that is not steady has no write timeout; the write to its `dev` has not returned either.
 
 use super::invariants::{Checked, broken};
@@ -73,7 +76,7 @@ impl World {
             let Some(slot) = view.slots.get(usize::from(num)) else { continue };
             let false_ack = slot.stale || run.last_good.is_none_or(|good| !good.visible);
             let fresh = !slot.was_live || view.samples[0] <= run.recovered;
-            let strict = observer.dead_threshold < writer.dead_threshold;
+            let strict = observer.dead_threshold < writer.dead_threshold || run.extended;
             if run.deadline.is_none_or(|deadline| deadline <= self.now) || false_ack || fresh || strict {
                 continue;
             }
@@ -96,7 +99,7 @@ impl World {
             let run = writer.regions.get(region).and_then(|region| region.run.as_ref());
             let Some((run, deadline)) = run.and_then(|run| Some((run, run.deadline?))) else { continue };
             let false_ack = slot.stale || run.last_good.is_none_or(|good| !good.visible);
-            let strict = observer.dead_threshold < writer.dead_threshold;
+            let strict = observer.dead_threshold < writer.dead_threshold || run.extended;
             // A read may take long: what it returns was true when it was made.
             let view = observer.regions.get(region).and_then(|region| region.run.as_ref());
             let before = view.is_some_and(|view| view.samples[2] <= run.recovered);

@@ -26,20 +26,27 @@ impl World {
             return Ok(());
         }
         node.incarnation += 1;
+        node.powered = true;
+        node.directories.clear();
         node.started_at = self.now;
         node.paused = 0;
         node.next_event = 0;
         (node.dead_threshold, node.blocks, node.own) = (plan.dead_threshold, plan.nodes.into(), n as u8);
+        let (mut times, mut stranger) = (plan.times, None);
         for fault in &plan.faults {
             match *fault {
                 Fault::Config { node: affected, wrong } if usize::from(affected) == n => match wrong {
                     Misconfiguration::DeadThreshold(threshold) => node.dead_threshold = threshold,
                     Misconfiguration::Number(number) => node.own = number.min(plan.nodes - 1),
                     Misconfiguration::Blocks(blocks) => node.blocks = blocks.min(plan.nodes.into()),
+                    Misconfiguration::IdleTimeout(idle) => times[0] = idle,
+                    Misconfiguration::Address(other) if other != node.own => stranger = Some(other),
+                    Misconfiguration::Address(_) => {}
                 },
                 _ => {}
             }
         }
+        node.own_times_differ = times != plan.times;
         let (own, threshold, nodes) = (node.own, node.dead_threshold, plan.nodes);
         let (regions, global, start_spread) = (plan.regions, plan.global, plan.start_spread.min(12 * SEC));
         node.regions = (0..regions).map(|_| Region::default()).collect();
@@ -47,12 +54,25 @@ impl World {
         self.nodes[n].engine = Some(Engine::new(&Config::default(), methods(), clocks));
         self.trace.line(self.now, n, format_args!("boots"));
         self.mkdir(n, "cluster/c")?;
+        let [idle, keepalive, reconnect] = times;
+        // One of the two orders keeps the idle timeout the longer one.
+        self.write(n, "cluster/c/idle_timeout_ms", "60000")?;
+        for (file, ms) in
+            [("keepalive_delay", keepalive), ("idle_timeout", idle), ("reconnect_delay", reconnect)]
+        {
+            self.write(n, &format!("cluster/c/{file}_ms"), &ms.to_string())?;
+        }
+        self.store_in(n, View::Sysfs, "o2cb/logmask/QUORUM", "allow")?;
         for num in 0..nodes {
             let dir = format!("cluster/c/node/n{num}");
             self.mkdir(n, &dir)?;
+            let address = format!("10.0.{}.{num}", u8::from(stranger == Some(num)));
             self.write(n, &format!("{dir}/ipv4_port"), "7777")?;
-            self.write(n, &format!("{dir}/ipv4_address"), &format!("10.0.0.{num}"))?;
+            self.write(n, &format!("{dir}/ipv4_address"), &address)?;
             self.write(n, &format!("{dir}/num"), &num.to_string())?;
+            if let Some(Object::Dir(item)) = self.find(n, View::Config, &dir) {
+                self.nodes[n].directories.push((num, item));
+            }
         }
         self.write(n, &format!("cluster/c/node/n{own}/local"), "1")?;
         self.write(n, &format!("{HEARTBEAT}/dead_threshold"), &threshold.to_string())?;
@@ -186,10 +206,20 @@ impl World {
     }
 
     fn store(&mut self, n: usize, request: RequestId, path: &str, text: &str) -> Checked {
-        let Some(Object::Attribute(item, attribute)) = self.find(n, View::Config, path) else {
+        self.store_at(n, request, View::Config, path, text)
+    }
+
+    fn store_in(&mut self, n: usize, view: View, path: &str, text: &str) -> Checked {
+        let request = self.nodes[n].request(Purpose::Call);
+        self.store_at(n, request, view, path, text)?;
+        self.answered(n, path)
+    }
+
+    fn store_at(&mut self, n: usize, request: RequestId, view: View, path: &str, text: &str) -> Checked {
+        let Some(Object::Attribute(item, attribute)) = self.find(n, view, path) else {
             return Err(broken("setup", format!("no {path}")));
         };
-        self.tree(n, request, View::Config, Op::Store { item, attribute, data: text.as_bytes() })
+        self.tree(n, request, view, Op::Store { item, attribute, data: text.as_bytes() })
     }
 
     fn tree(&mut self, n: usize, request: RequestId, view: View, op: Op<'_>) -> Checked {

@@ -10,6 +10,7 @@ use super::faults::{Fault, Plan};
 use super::invariants::{Checked, Violation, broken};
 use super::io::Io;
 use super::node::{Node, NodeEvent};
+use super::tcp::{Packet, Tcp};
 use super::trace::Trace;
 use super::{SEC, Us};
 
@@ -26,6 +27,8 @@ pub enum SimEvent {
     Apply(Io),
     /// A request completes; what is left of it is done.
     Complete(Io),
+    /// Something happens to the connection of this number.
+    Packet(u64, Packet),
     /// An event for this incarnation of the node.
     Node(u32, NodeEvent),
 }
@@ -56,6 +59,12 @@ pub struct Figures {
     pub fences: u64,
     /// Verdicts that a node is silent in a region.
     pub silences: u64,
+    /// Messages that were sent.
+    pub messages: u64,
+    /// How often a master gave time to nodes whose writes hang.
+    pub extensions: u64,
+    /// Decisions of quorum.
+    pub decisions: u64,
 }
 
 impl Figures {
@@ -66,6 +75,9 @@ impl Figures {
         self.events += other.events;
         self.fences += other.fences;
         self.silences += other.silences;
+        self.messages += other.messages;
+        self.decisions += other.decisions;
+        self.extensions += other.extensions;
     }
 }
 
@@ -82,6 +94,12 @@ pub struct World {
     pub nodes: Vec<Node>,
     /// The disks.
     pub disks: Vec<Disk>,
+    /// The connections, by number.
+    pub tcps: BTreeMap<u64, Tcp>,
+    /// The last number.
+    pub last_tcp: u64,
+    /// When which node fenced itself by quorum.
+    pub quorum_fences: Vec<(Us, usize)>,
     /// The run as text.
     pub trace: Trace,
     /// Its counts.
@@ -120,6 +138,9 @@ impl World {
             sequence: 0,
             nodes: (0..plan.nodes).map(|number| Node::new(number, plan.seed)).collect(),
             disks: (0..plan.regions).map(|_| Disk::new(plan.nodes.into())).collect(),
+            tcps: BTreeMap::new(),
+            last_tcp: 0,
+            quorum_fences: Vec::new(),
             trace: Trace::new(traced),
             figures: Figures::default(),
             steps_now: 0,
@@ -136,8 +157,11 @@ impl World {
                 | Fault::Slow { node, at, .. }
                 | Fault::ClockJump { node, at, .. }
                 | Fault::Clock { node, at, .. }
+                | Fault::Filtered { node, at, .. }
                 | Fault::Recreate { node, at, .. } => (node, at),
-                Fault::Disk { at, .. } => (0, at),
+                Fault::Disk { at, .. } | Fault::Partition { at, .. } => (0, at),
+                Fault::Cut { from, at, .. } | Fault::Delay { from, at, .. } => (from, at),
+                Fault::Break { a, at, .. } => (a, at),
                 Fault::Config { .. } => continue,
             };
             // A shrunk plan may have faults of nodes that it no longer has.
@@ -218,6 +242,7 @@ impl World {
                 Ok(())
             }
             SimEvent::Complete(io) => self.complete(n, io),
+            SimEvent::Packet(number, packet) => self.packet(number, packet),
             SimEvent::Node(incarnation, event) => self.receive(n, incarnation, event),
         }
     }
@@ -232,6 +257,9 @@ impl World {
         let actions: Vec<_> = std::iter::from_fn(|| engine.poll_action()).collect();
         let next = engine.poll_timeout();
         self.carry_out(n, actions, Completion::None, must_fence)?;
+        if self.nodes[n].engine.is_some() {
+            self.check_overdue(n)?;
+        }
         match next {
             Some(next) if next <= clocks.mono => {
                 Err(broken("no timer stays in the past", format!("node {n}: {next:?} at {clocks:?}")))

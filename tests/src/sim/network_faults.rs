@@ -1,0 +1,65 @@
+//! Faults of the network that a plan draws.
+
+use super::faults::{FIRST_FAULT, Fault, Filter, Plan, RECOVERY};
+use super::{MS, SEC, Us};
+use crate::rng::Rng;
+
+impl Plan {
+    /// From the loss of a way until a node decides.
+    pub fn decision(&self) -> Us {
+        Us::from(self.times[0]) * MS + (Us::from(self.dead_threshold) + 2) * 2 * SEC
+    }
+
+    /// Adds a fault of the network, or several that belong together.
+    pub fn network(&mut self, rng: &mut Rng, kind: u64) {
+        let (a, b) = (rng.below(self.nodes.into()) as u8, rng.below(self.nodes.into()) as u8);
+        let at = FIRST_FAULT + rng.below(self.length - RECOVERY - FIRST_FAULT);
+        let longest = (self.length - RECOVERY - at).max(1);
+        // Mostly about as long as it takes to decide, where the length matters.
+        let length = match rng.below(10) {
+            0..=3 => self.decision().saturating_sub(5 * SEC) + rng.below(10 * SEC),
+            4..=6 => 10 * MS + rng.below(2 * Us::from(self.times[0]) * MS),
+            _ => self.decision() + 15 * SEC + rng.below(40 * SEC),
+        };
+        let end = at + length.min(longest);
+        let cut = |from, to| Fault::Cut { from, to, at, end };
+        let group = rng.number() as u32;
+        match kind {
+            27..=29 => self.faults.push(Fault::Partition { group, at, end }),
+            30 => self.faults.extend([group, rng.number() as u32].map(|group| Fault::Partition {
+                group,
+                at,
+                end,
+            })),
+            31 => self.faults.push(Fault::Partition { group: 1 << a, at, end }),
+            32..=33 => self.faults.push(cut(a, b)),
+            34 => self.faults.extend([cut(a, b), cut(b, a)]),
+            35 => {
+                let (mut at, cut, pause) = (at, 100 * MS + rng.below(9 * SEC), 100 * MS + rng.below(9 * SEC));
+                while at + cut < end && self.faults.len() < 40 {
+                    self.faults.push(Fault::Partition { group: 1 << a, at, end: at + cut });
+                    at += cut + pause;
+                }
+            }
+            36 => {
+                let delay = MS + rng.below(2 * SEC);
+                self.faults.extend([(a, b), (b, a)].map(|(from, to)| Fault::Delay {
+                    from,
+                    to,
+                    at,
+                    end,
+                    delay,
+                }));
+            }
+            37..=38 => self.faults.push(Fault::Break { a, b, at }),
+            _ => {
+                let filter = [Filter::Drop, Filter::Refuse, Filter::NoRoute][rng.below(3) as usize];
+                // Connections that are there go on: some have to be made again.
+                self.faults.extend([
+                    Fault::Filtered { node: a, at, end, filter },
+                    Fault::Crash { node: b, at: at + SEC, restart_at: at + 6 * SEC },
+                ]);
+            }
+        }
+    }
+}
