@@ -146,6 +146,7 @@ impl Net {
         for (_, mut peer) in core::mem::take(&mut self.peers) {
             peer.disconnect(&mut cx);
         }
+        self.connections.clear();
         self.settle();
     }
 
@@ -164,6 +165,9 @@ impl Net {
     /// Heartbeat has lost a node (`o2net_hb_node_down_cb`), or it is not configured any more.
     pub(crate) fn disconnect(&mut self, num: NodeNum, mut cx: Context<'_>) {
         if let Some(mut peer) = self.peers.remove(&num) {
+            if let Some(link) = peer.link() {
+                self.connections.remove(&link.id);
+            }
             peer.disconnect(&mut cx);
         }
         self.settle();
@@ -183,6 +187,9 @@ impl Net {
                 NetEvent::Connected { port, .. } => peer.connected(port, &mut cx),
                 NetEvent::Received(_, bytes) => peer.received(bytes, &self.handlers, &mut cx),
                 NetEvent::Closed(_, closing) => peer.closed(closing, &mut cx),
+            }
+            if peer.link().is_none_or(|link| link.id != connection) {
+                self.connections.remove(&connection);
             }
         }
         self.settle();
@@ -219,7 +226,14 @@ impl Net {
     pub(crate) fn timeout(&mut self, mut cx: Context<'_>) {
         let own = self.own.and_then(|own| Place::of(cx.nodes.node_by_num(own)?));
         for peer in self.peers.values_mut() {
+            if peer.next_timeout().is_none_or(|due| due > cx.now) {
+                continue;
+            }
+            let before = peer.link().map(|link| link.id);
             peer.timeout(&mut cx);
+            if let Some(gone) = before.filter(|id| peer.link().is_none_or(|link| link.id != *id)) {
+                self.connections.remove(&gone);
+            }
             if peer.wants_to_connect(cx.now) {
                 let connection = ConnectionId::Made(self.last_made + 1);
                 if peer.connect(connection, own.as_ref(), &mut cx) {
@@ -238,9 +252,7 @@ impl Net {
 
     /// Keeps what is derived from the peers.
     fn settle(&mut self) {
-        let Self { peers, connections, .. } = self;
-        connections.retain(|id, num| peers.get(num).and_then(Peer::link).is_some_and(|link| link.id == *id));
-        self.next = peers.values().filter_map(Peer::next_timeout).min();
+        self.next = self.peers.values().filter_map(Peer::next_timeout).min();
     }
 
     /// Sends a request. Its answer, or that there will be none, comes as

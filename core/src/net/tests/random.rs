@@ -72,6 +72,7 @@ fn any_order_of_events_keeps_the_books() {
             }
             // A socket of each peer at most, and each of them pins its node.
             assert_eq!(net.pins().len(), net.net.sockets(), "seed {seed}");
+            assert_eq!(net.net.connections.len(), net.net.sockets(), "seed {seed}");
             assert!(net.pins().iter().all(|(_, pins)| *pins == 1));
             // What quorum was told last is what is.
             let mut told = NodeSet::EMPTY;
