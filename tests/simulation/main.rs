@@ -96,10 +96,10 @@ fn the_largest_cluster() {
         global: false,
         dead_threshold: 5,
         start_spread: MS,
-        times: [30_000, 2000, 2000],
+        times: [30_000, 20_000, 2000],
         buffer: 65_536,
         exits: false,
-        length: 60 * SEC,
+        length: 30 * SEC,
         faults: Vec::new(),
     };
     let figures = world::run(&plan).unwrap_or_else(|violation| panic!("{}", report(plan, &violation)));

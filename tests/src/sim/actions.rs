@@ -12,6 +12,9 @@ use super::node::{LastBlock, NodeEvent};
 use super::reference::BeatWrite;
 use super::world::{Completion, SimEvent, World};
 
+/// Without faults all nodes are connected by then.
+const QUIET: super::Us = 120 * super::SEC;
+
 impl World {
     /// Performs one action of an engine.
     pub fn perform(&mut self, n: usize, action: Action) -> Checked {
@@ -62,6 +65,11 @@ impl World {
                 node.halt();
                 self.sockets_gone(n, true);
                 Ok(())
+            }
+            Action::Note(note @ (uo2cb_core::Note::Net(_) | uo2cb_core::Note::Quorum(_)))
+                if self.plan.faults.is_empty() && self.now > QUIET =>
+            {
+                Err(broken("a quiet cluster says nothing", format!("node {n}: {note}")))
             }
             Action::Note(note) => {
                 let error = match &note {

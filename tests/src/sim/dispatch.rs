@@ -58,11 +58,13 @@ impl World {
                 self.break_next(a.into(), b.into());
                 Ok(())
             }
+            Fault::Cut { .. } | Fault::Partition { .. } => {
+                self.begin_cut();
+                Ok(())
+            }
             Fault::Slow { .. }
             | Fault::Clock { .. }
             | Fault::Config { .. }
-            | Fault::Cut { .. }
-            | Fault::Partition { .. }
             | Fault::Delay { .. }
             | Fault::Filtered { .. } => Ok(()),
         }

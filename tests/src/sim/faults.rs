@@ -262,6 +262,8 @@ impl Plan {
         if seed % 8 == 7 {
             // While nodes keep joining, no beat is without changes, and the start of a region may fail.
             plan.start_spread = 2 * SEC;
+        } else if seed % 8 == 3 {
+            plan.one_cut(&mut rng);
         } else {
             let count = 1 + rng.below(10);
             // Few kinds in one plan, so that faults of one kind overlap.

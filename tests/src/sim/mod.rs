@@ -5,8 +5,10 @@
 
 pub mod actions;
 pub mod clock;
+pub mod cuts;
 pub mod disk;
 pub mod dispatch;
+pub mod ending;
 pub mod faults;
 pub mod holder;
 pub mod invariants;
@@ -20,6 +22,7 @@ pub mod reference;
 pub mod safety;
 pub mod setup;
 pub mod shrink;
+pub mod stream;
 pub mod tcp;
 pub mod timing;
 pub mod trace;

@@ -4,7 +4,61 @@ use super::faults::{FIRST_FAULT, Fault, Filter, Plan, RECOVERY};
 use super::{MS, SEC, Us};
 use crate::rng::Rng;
 
+impl Fault {
+    /// From when to when; none: always.
+    pub fn span(&self) -> Option<(Us, Us)> {
+        match *self {
+            Self::Crash { at, restart_at: end, .. }
+            | Self::Shutdown { at, restart_at: end, .. }
+            | Self::Pause { at, end, .. }
+            | Self::Slow { at, end, .. }
+            | Self::Clock { at, end, .. }
+            | Self::Disk { at, end, .. }
+            | Self::Cut { at, end, .. }
+            | Self::Partition { at, end, .. }
+            | Self::Delay { at, end, .. }
+            | Self::Filtered { at, end, .. } => Some((at, end)),
+            Self::Recreate { at, wait, .. } => Some((at, at + wait)),
+            Self::ClockJump { at, .. } => Some((at, at)),
+            // Whenever the next message is sent.
+            Self::Break { at, .. } => Some((at, Us::MAX)),
+            Self::Config { .. } => None,
+        }
+    }
+}
+
 impl Plan {
+    /// Are there ways that are cut?
+    pub fn cuts_network(&self) -> bool {
+        self.faults.iter().any(|fault| {
+            matches!(
+                fault,
+                Fault::Cut { .. } | Fault::Partition { .. } | Fault::Filtered { .. } | Fault::Break { .. }
+            )
+        })
+    }
+
+    /// One cut of the network that stays for long, and nothing else.
+    pub fn one_cut(&mut self, rng: &mut Rng) {
+        let at = 100 * SEC + rng.below(60 * SEC);
+        let end = at + self.decision() + 5 * SEC + rng.below(30 * SEC);
+        let (nodes, group) = (u64::from(self.nodes), rng.number() as u32);
+        let pair = |rng: &mut Rng| (rng.below(nodes) as u8, rng.below(nodes) as u8);
+        match rng.below(4) {
+            0 | 1 => self.faults.push(Fault::Partition { group, at, end }),
+            2 => {
+                let groups = [group, rng.number() as u32];
+                self.faults.extend(groups.map(|group| Fault::Partition { group, at, end }));
+            }
+            _ => {
+                for _ in 0..=rng.below(4) {
+                    let (from, to) = pair(rng);
+                    self.faults.push(Fault::Cut { from, to, at, end });
+                }
+            }
+        }
+    }
+
     /// From the loss of a way until a node decides.
     pub fn decision(&self) -> Us {
         Us::from(self.times[0]) * MS + (Us::from(self.dead_threshold) + 2) * 2 * SEC

@@ -63,6 +63,11 @@ impl Contacts {
         self.held.is_empty() && !self.pending && self.peers.values().all(|peer| peer.due.is_none())
     }
 
+    /// A message of every connection came after this.
+    pub fn heard_since(&self, since: Us) -> bool {
+        self.streams.values().all(|stream| stream.idle_since >= since)
+    }
+
     /// Connected nodes, the own one included.
     pub fn connected(&self) -> &BTreeSet<u8> {
         &self.connected
@@ -244,6 +249,11 @@ impl World {
             _ => {}
         }
         Ok(())
+    }
+
+    /// What takes a look at each peer is not done after every call in a very large cluster.
+    pub fn looks_closely(&self) -> bool {
+        self.nodes.len() <= 32 || self.figures.steps % 16 == 0
     }
 
     /// Nothing is overdue after the timers of a node have been called.

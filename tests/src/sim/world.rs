@@ -21,6 +21,8 @@ pub enum SimEvent {
     Boot,
     /// The fault of this number begins.
     Fault(usize),
+    /// A cut of the network is judged.
+    Judge,
     /// The node's pause ends.
     Resume,
     /// A disk does a request that completes later.
@@ -63,6 +65,8 @@ pub struct Figures {
     pub messages: u64,
     /// How often a master gave time to nodes whose writes hang.
     pub extensions: u64,
+    /// Cuts of the network that were judged.
+    pub judged: u64,
     /// Decisions of quorum.
     pub decisions: u64,
 }
@@ -77,6 +81,7 @@ impl Figures {
         self.silences += other.silences;
         self.messages += other.messages;
         self.decisions += other.decisions;
+        self.judged += other.judged;
         self.extensions += other.extensions;
     }
 }
@@ -100,6 +105,8 @@ pub struct World {
     pub last_tcp: u64,
     /// When which node fenced itself by quorum.
     pub quorum_fences: Vec<(Us, usize)>,
+    /// The cut that is judged.
+    pub judged: Option<super::cuts::Judged>,
     /// The run as text.
     pub trace: Trace,
     /// Its counts.
@@ -141,6 +148,7 @@ impl World {
             tcps: BTreeMap::new(),
             last_tcp: 0,
             quorum_fences: Vec::new(),
+            judged: None,
             trace: Trace::new(traced),
             figures: Figures::default(),
             steps_now: 0,
@@ -184,8 +192,11 @@ impl World {
             self.now = self.plan.length;
             // The more nodes start at once, the longer they disturb each other's starts.
             let trying = self.nodes.iter().flat_map(|node| &node.regions).any(|region| region.failures > 0);
-            if !trying || self.now >= planned + MAX_EXTENSION {
-                return self.check_end();
+            let end = self.check_end();
+            // A connection that was silent for long is heard of again as late as TCP sends again.
+            let unconnected = end.as_ref().is_err_and(|_| self.plan.cuts_network());
+            if !(trying || unconnected) || self.now >= planned + MAX_EXTENSION {
+                return end;
             }
             self.plan.length += EXTENSION;
         }
@@ -236,6 +247,7 @@ impl World {
         match event {
             SimEvent::Boot => self.boot(n),
             SimEvent::Fault(number) => self.begin_fault(number),
+            SimEvent::Judge => self.judge_cut(),
             SimEvent::Resume => self.resume(n),
             SimEvent::Apply(mut io) => {
                 self.apply(&mut io);
@@ -257,7 +269,7 @@ impl World {
         let actions: Vec<_> = std::iter::from_fn(|| engine.poll_action()).collect();
         let next = engine.poll_timeout();
         self.carry_out(n, actions, Completion::None, must_fence)?;
-        if self.nodes[n].engine.is_some() {
+        if self.nodes[n].engine.is_some() && self.looks_closely() {
             self.check_overdue(n)?;
         }
         match next {
