@@ -4,6 +4,7 @@
 //! What fails is shrunk and printed as a plan to paste into `regressions.rs`.
 
 mod regressions;
+mod scenarios;
 
 use uo2cb_tests::sim::faults::Plan;
 use uo2cb_tests::sim::invariants::Violation;

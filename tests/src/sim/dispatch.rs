@@ -201,6 +201,7 @@ impl World {
     /// A node that has fenced itself is gone, and boots again some time later.
     pub fn fenced(&mut self, n: usize) {
         self.figures.fences += 1;
+        self.fences.push((self.now, n));
         let restart_at = self.now + 5 * SEC + self.nodes[n].rng.below(30 * SEC) + MS;
         let powered = self.plan.exits;
         self.nodes[n].halt();

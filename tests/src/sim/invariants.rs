@@ -49,6 +49,9 @@ impl World {
         if self.trace.wanted() {
             for action in &actions {
                 self.trace.line(self.now, n, format_args!("> {action:?}"));
+                if let Action::Note(note) = action {
+                    self.said.push((self.now, n, note.to_string()));
+                }
             }
         }
         for action in &actions {

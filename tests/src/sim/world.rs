@@ -103,6 +103,10 @@ pub struct World {
     pub tcps: BTreeMap<u64, Tcp>,
     /// The last number.
     pub last_tcp: u64,
+    /// Lines of the logs, if the text of the run is wanted.
+    pub said: Vec<(Us, usize, String)>,
+    /// When which node fenced itself.
+    pub fences: Vec<(Us, usize)>,
     /// When which node fenced itself by quorum.
     pub quorum_fences: Vec<(Us, usize)>,
     /// The cut that is judged.
@@ -147,6 +151,8 @@ impl World {
             disks: (0..plan.regions).map(|_| Disk::new(plan.nodes.into())).collect(),
             tcps: BTreeMap::new(),
             last_tcp: 0,
+            said: Vec::new(),
+            fences: Vec::new(),
             quorum_fences: Vec::new(),
             judged: None,
             trace: Trace::new(traced),
@@ -183,6 +189,12 @@ impl World {
     /// Runs until the end, or the first violation.
     pub fn run(&mut self) -> Checked {
         self.run_to_end().map_err(|violation| Violation { at: self.now, ..violation })
+    }
+
+    /// Runs until the end of the plan, whatever the state is then.
+    pub fn play(&mut self) -> Checked {
+        while self.step()? {}
+        Ok(())
     }
 
     fn run_to_end(&mut self) -> Checked {
