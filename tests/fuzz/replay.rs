@@ -37,6 +37,11 @@ fn messages() {
     replay("messages", check::messages);
 }
 
+#[test]
+fn peers() {
+    replay("peers", check::peers);
+}
+
 /// Inputs that nobody chose: so the checks are used, and run, also where there is no fuzzer.
 #[test]
 fn anything() {
@@ -46,5 +51,6 @@ fn anything() {
         check::slots(&input);
         check::beats(&input);
         check::messages(&input);
+        check::peers(&input);
     }
 }

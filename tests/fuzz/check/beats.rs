@@ -316,8 +316,13 @@ impl World {
                 Action::Deliver { event, .. } => self.deliver(&event),
                 Action::Fence { .. } => fence = true,
                 Action::Note(Note::Disk { region, note: DiskNote::OwnSlot { .. }, .. }) => {
-                    let region = REGIONS.iter().position(|name| name.as_bytes() == region.as_bytes());
-                    lines[region.expect("a region")] += 1;
+                    lines[numbered(region.as_bytes())] += 1;
+                }
+                Action::Note(Note::Disk { region, note: DiskNote::AllHung, .. }) => {
+                    // The lowest node gives time when all that live have asked: only itself here.
+                    assert!(self.live_map.keys().eq([&0]), "gives time: {:?}", self.live_map);
+                    let deadline = self.fixture.time + WRITE_TIMEOUT;
+                    self.regions[numbered(region.as_bytes())].deadline = Some(deadline);
                 }
                 Action::Disk(disk, DiskRequest::Close) => {
                     self.requests.retain(|requests| disk_of(requests) != Some(disk));
@@ -385,6 +390,10 @@ impl World {
             _ => {}
         }
     }
+}
+
+fn numbered(name: &[u8]) -> usize {
+    REGIONS.iter().position(|region| region.as_bytes() == name).expect("a region")
 }
 
 fn disk_of(action: &Action) -> Option<ItemId> {

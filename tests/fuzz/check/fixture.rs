@@ -23,6 +23,11 @@ pub struct Fixture {
 impl Fixture {
     /// A cluster with nodes n0 to n`nodes`, of which the first is local, and regions A, B ... of `blocks` slots.
     pub fn new(nodes: u8, regions: &[&str], blocks: u32, dead_threshold: u32) -> Self {
+        Self::of_node(0, nodes, regions, blocks, dead_threshold)
+    }
+
+    /// The same of another node.
+    pub fn of_node(own: u8, nodes: u8, regions: &[&str], blocks: u32, dead_threshold: u32) -> Self {
         let now = Now { mono: Instant::at(Duration::ZERO), unix: Duration::from_secs(EPOCH) };
         let engine = Engine::new(&Config::default(), uo2cb_core::heartbeat::methods(), now);
         let mut fixture = Self { engine, time: Duration::ZERO, actions: VecDeque::new(), requests: 0 };
@@ -34,7 +39,7 @@ impl Fixture {
             fixture.write(&format!("{dir}/ipv4_address"), &format!("10.0.0.{num}"));
             fixture.write(&format!("{dir}/num"), &num.to_string());
         }
-        fixture.write("cluster/c/node/n0/local", "1");
+        fixture.write(&format!("cluster/c/node/n{own}/local"), "1");
         fixture.write("cluster/c/heartbeat/dead_threshold", &dead_threshold.to_string());
         let subscribe = Subscribe {
             request: RequestId(u64::MAX),

@@ -6,8 +6,10 @@ mod bytes;
 mod fixture;
 mod history;
 mod messages;
+mod peers;
 mod slots;
 
 pub use beats::beats;
 pub use messages::messages;
+pub use peers::peers;
 pub use slots::slots;
