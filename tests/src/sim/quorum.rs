@@ -6,7 +6,8 @@
 //! - "Still up" is said exactly the quorum delay after the first error that nothing has called off since, and nobody fences
 //!   by quorum otherwise.
 //! - Quorum's decisions, and that there are none, follow from what it was told, by the rules of `spec/quorum.md`.
-//! - The nodes that it takes for alive are those that the disks say.
+//! - The nodes that it takes for alive are those that the disks say; those that it takes for connected have a connection
+//!   that is not silent.
 //!
 //! A node that is paused or slow may be later, never earlier.
 
@@ -269,6 +270,15 @@ impl World {
             .values()
             .find(|stream| stream.greeted && stream.idle_since + idle <= self.now);
         check(silent.is_none(), IDLE, || format!("node {n}: {silent:?}"))?;
+        let contacts = &node.contacts;
+        let heard = |peer: &u8| {
+            let stream = contacts.streams.values().find(|stream| stream.peer == *peer && stream.greeted);
+            let silent = contacts.peers.get(peer).is_some_and(|contact| contact.silent);
+            *peer == node.own || (stream.is_some() && !silent)
+        };
+        check(contacts.connected.iter().all(heard), "quorum knows who is connected", || {
+            format!("node {n}: {contacts:?}")
+        })?;
         let undecided =
             node.contacts.peers.iter().find(|(_, peer)| peer.due.is_some_and(|due| due <= self.now));
         check(undecided.is_none(), DELAY, || format!("node {n}: {undecided:?}"))
