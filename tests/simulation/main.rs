@@ -95,6 +95,7 @@ fn the_largest_cluster() {
         nodes: 255,
         regions: 1,
         global: false,
+        user: false,
         dead_threshold: 5,
         start_spread: MS,
         times: [30_000, 20_000, 2000],

@@ -8,6 +8,7 @@ const LOCAL: Plan = Plan {
     nodes: 4,
     regions: 1,
     global: false,
+    user: false,
     dead_threshold: 7,
     start_spread: 20 * SEC,
     times: [30_000, 2000, 2000],

@@ -55,6 +55,7 @@ fn play(nodes: u8, seconds: Us, faults: &[Fault], judge: impl Fn(&Run)) {
             nodes,
             regions: 1,
             global: false,
+            user: false,
             dead_threshold: 7,
             start_spread: MS,
             times: [5000, 1000, 1000],

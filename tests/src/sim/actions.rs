@@ -155,7 +155,10 @@ impl World {
             Edge::Up => node.delivered.insert(num),
             Edge::Down => node.delivered.remove(&num),
         };
-        let fits = changes && event.number == node.next_event && !node.delivering && event.region.is_none();
+        let fits = changes
+            && event.number == node.next_event
+            && !node.delivering
+            && event.region.is_some() == self.plan.user;
         check(fits, "each event once and in order", || format!("node {n}: {event:?}"))?;
         check(edge == Edge::Up || !self.plan.faults.is_empty(), "without faults nothing fails", || {
             format!("node {n}: {event}")

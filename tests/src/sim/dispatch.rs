@@ -58,6 +58,15 @@ impl World {
                 self.break_next(a.into(), b.into());
                 Ok(())
             }
+            Fault::Leave { node, other, end, .. } => {
+                if !self.plan.user {
+                    return Ok(());
+                }
+                let n = usize::from(node);
+                let incarnation = self.nodes[n].incarnation;
+                self.schedule(end, n, SimEvent::Node(incarnation, NodeEvent::Link(other, true)));
+                self.dispatch(n, incarnation, NodeEvent::Link(other, false))
+            }
             Fault::Cut { .. } | Fault::Partition { .. } => {
                 self.begin_cut();
                 Ok(())
@@ -139,6 +148,7 @@ impl World {
                 self.start(n, region)
             }
             NodeEvent::Remove(region, wait) => self.remove(n, region, wait),
+            NodeEvent::Link(num, there) => self.link(n, num, there),
             NodeEvent::Net(number, side) => self.net_happened(n, number, side),
             NodeEvent::Shutdown(restart_at) => {
                 self.schedule(restart_at.max(self.now), n, SimEvent::Boot);

@@ -14,6 +14,8 @@ pub struct Plan {
     pub regions: u8,
     /// Global or local heartbeat.
     pub global: bool,
+    /// Userspace decides who is there: no disk, no quorum.
+    pub user: bool,
     /// Of the whole cluster.
     pub dead_threshold: u32,
     /// All nodes start within this time.
@@ -168,6 +170,17 @@ pub enum Fault {
         /// How.
         filter: Filter,
     },
+    /// Userspace on a node says that another one is gone, and later that it is there again.
+    Leave {
+        /// Where.
+        node: u8,
+        /// Who.
+        other: u8,
+        /// From when on.
+        at: Us,
+        /// Until when.
+        end: Us,
+    },
     /// A node is configured wrongly at every boot.
     Config {
         /// Which node.
@@ -250,6 +263,7 @@ impl Plan {
             nodes,
             regions: 1 + rng.below(4) as u8,
             global: rng.chance(50),
+            user: false,
             dead_threshold: 3 + rng.below(10) as u32,
             start_spread: 20 * SEC,
             times: [[5000, 1000, 1000], [10_000, 2000, 2000], [30_000, 2000, 2000]][rng.below(3) as usize],
@@ -264,6 +278,8 @@ impl Plan {
             plan.start_spread = 2 * SEC;
         } else if seed % 8 == 3 {
             plan.one_cut(&mut rng);
+        } else if seed % 8 == 5 {
+            plan.decided_by_users(&mut rng);
         } else {
             let count = 1 + rng.below(10);
             // Few kinds in one plan, so that faults of one kind overlap.
@@ -280,7 +296,7 @@ impl Plan {
         plan
     }
 
-    fn fault(&self, rng: &mut Rng, kind: u64) -> Fault {
+    pub(super) fn fault(&self, rng: &mut Rng, kind: u64) -> Fault {
         let node = rng.below(self.nodes.into()) as u8;
         let region = rng.below(self.regions.into()) as u8;
         let at = FIRST_FAULT + rng.below(self.length - RECOVERY - FIRST_FAULT);

@@ -72,6 +72,7 @@ impl World {
             "no fence before its deadline",
             || format!("node {n} fences before its deadline"),
         )?;
+        check(!fences || !self.plan.user, "nobody fences where userspace decides", || format!("node {n}"))?;
         if fences {
             let writes =
                 actions.iter().any(|action| matches!(action, Action::Disk(_, DiskRequest::Write { .. })));
@@ -153,6 +154,7 @@ impl World {
                 let timeout = write_timeout(node.dead_threshold);
                 let Some(run) = &mut node.regions[region].run else { return Ok(()) };
                 run.ended = now;
+                run.failing = !ok;
                 let (Some(write), (good, changed)) = (run.write.take(), run.beat) else { return Ok(()) };
                 if ok && good && now < write.issued + timeout {
                     self.figures.beats += 1;
@@ -172,6 +174,7 @@ impl World {
             Completion::Read(region, first, bytes, stale) => {
                 if let Some(run) = &mut node.regions[region].run {
                     run.ended = now;
+                    run.failing |= bytes.is_none();
                 }
                 let Some(bytes) = bytes else { return Ok(()) };
                 let Some(item) = node.regions[region].item else { return Ok(()) };
@@ -267,6 +270,9 @@ impl World {
             .ok_or_else(|| broken("one answer to a request", format!("node {n}: {request:?} again")))?;
         match purpose {
             Purpose::Call => node.answer = Some(result.clone()),
+            Purpose::Link => {
+                check(result.is_ok(), "links can be made and removed", || format!("node {n}: {result:?}"))?
+            }
             Purpose::Dev(region) => {
                 let (incarnation, no_slot) = (node.incarnation, u32::from(node.own) >= node.blocks);
                 node.regions[region].dev = None;
@@ -362,7 +368,7 @@ impl World {
         let up = status.cluster.map(|cluster| cluster.up).unwrap_or_default();
         let right = up.iter().map(NodeNum::get).eq(node.live.all());
         check(right, "the live map is what was delivered", || format!("node {n} says {up}"))?;
-        for region in &status.regions {
+        for region in status.regions.iter().filter(|_| !self.plan.user) {
             let run = node.region_of(region.id).and_then(|at| node.regions[at].run.as_ref());
             let live = run.iter().flat_map(|run| run.slots.iter().enumerate());
             let live = live.filter(|(_, slot)| slot.live).map(|(num, _)| num as u8);

@@ -26,6 +26,7 @@ pub mod stream;
 pub mod tcp;
 pub mod timing;
 pub mod trace;
+pub mod user;
 pub mod world;
 
 /// Virtual time in microseconds since the start of the run.

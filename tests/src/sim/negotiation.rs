@@ -1,7 +1,7 @@
 //! Negotiation of hung writes, by the specification alone: who has asked, when time may be given, and what follows.
 //!
 //! Nobody says that its write hangs before half of the write timeout has passed that was left when the last good one
-//! returned, or since time was last given. The master gives time only when every node that it sees live has asked since then; whoever is given time has
+//! returned, or since time was last given, nor after a beat that failed. The master gives time only when every node that it sees live has asked since then; whoever is given time has
 //! the whole write timeout anew.
 
 use std::collections::BTreeSet;
@@ -34,6 +34,7 @@ impl World {
                 let due = run.deadline.map(|_| run.half);
                 let lowest = live.first().copied();
                 let right = *other == uo2cb_core::NodeNum::new(own.into()).unwrap_or(*other)
+                    && !run.failing
                     && due.is_some_and(|due| now == due || (now > due && (hindered || run.looks_again)))
                     && master.map_or(Some(own), |master| Some(master.get())) == lowest;
                 run.looks_again = master.is_none();

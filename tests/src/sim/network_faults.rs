@@ -17,7 +17,8 @@ impl Fault {
             | Self::Cut { at, end, .. }
             | Self::Partition { at, end, .. }
             | Self::Delay { at, end, .. }
-            | Self::Filtered { at, end, .. } => Some((at, end)),
+            | Self::Filtered { at, end, .. }
+            | Self::Leave { at, end, .. } => Some((at, end)),
             Self::Recreate { at, wait, .. } => Some((at, at + wait)),
             Self::ClockJump { at, .. } => Some((at, at)),
             // Whenever the next message is sent.
@@ -36,6 +37,29 @@ impl Plan {
                 Fault::Cut { .. } | Fault::Partition { .. } | Fault::Filtered { .. } | Fault::Break { .. }
             )
         })
+    }
+
+    /// A cluster whose userspace decides, with faults of nodes and of the network.
+    pub fn decided_by_users(&mut self, rng: &mut Rng) {
+        (self.user, self.regions, self.global) = (true, 1, false);
+        for _ in 0..1 + rng.below(8) {
+            match rng.below(4) {
+                0 => {
+                    let kind = [0, 3, 4, 7, 8][rng.below(5) as usize];
+                    let fault = self.fault(rng, kind);
+                    self.faults.push(fault);
+                }
+                1 => {
+                    let [node, other] = [0; 2].map(|_: u8| rng.below(self.nodes.into()) as u8);
+                    let at = FIRST_FAULT + rng.below(self.length - RECOVERY - FIRST_FAULT);
+                    self.faults.push(Fault::Leave { node, other, at, end: at + MS + rng.below(60 * SEC) });
+                }
+                _ => {
+                    let kind = 27 + rng.below(13);
+                    self.network(rng, kind);
+                }
+            }
+        }
     }
 
     /// One cut of the network that stays for long, and nothing else.

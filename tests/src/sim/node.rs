@@ -19,6 +19,8 @@ pub enum Purpose {
     Call,
     /// The write to a region's `dev`.
     Dev(usize),
+    /// A link that is made or removed.
+    Link,
     /// The removal of a region, which is made again this much later.
     Rmdir(usize, Us),
 }
@@ -42,6 +44,8 @@ pub enum NodeEvent {
     Release,
     /// It is done with the event of this number.
     DeliveredToHolder(u64),
+    /// Userspace says that this node is there, or is gone.
+    Link(u8, bool),
     /// There is word of this end of this connection.
     Net(u64, usize),
     /// Shut down, and boot again not before this time.

@@ -43,6 +43,8 @@ struct Contact {
     silent: bool,
     /// When a decision will be asked for.
     due: Option<Us>,
+    /// When a good connection was lost: no attempt before the idle time has passed since.
+    lost: Option<Us>,
 }
 
 /// The state of quorum, and of the connections that it hears of.
@@ -137,11 +139,21 @@ impl World {
         }
     }
 
+    /// A node connects to another one: not before its time.
+    pub fn check_attempt(&self, n: usize, peer: u8) -> Checked {
+        let (node, idle) = (&self.nodes[n], Us::from(self.plan.times[0]) * MS);
+        let lost = node.contacts.peers.get(&peer).and_then(|contact| contact.lost);
+        let early = lost.is_some_and(|lost| self.now < lost + idle);
+        check(
+            !early || node.own_times_differ || self.plan.user,
+            "a lost connection waits for its time",
+            || format!("node {n} connects to {peer}, lost at {lost:?}"),
+        )
+    }
+
     /// A connection is gone.
     pub fn deaf(&mut self, n: usize, connection: ConnectionId) {
-        if let Some(stream) = self.nodes[n].contacts.streams.remove(&connection) {
-            self.nodes[n].contacts.peers.entry(stream.peer).or_default().silent = false;
-        }
+        self.nodes[n].contacts.streams.remove(&connection);
     }
 
     /// Judges what a node says about connections and quorum.
@@ -195,7 +207,10 @@ impl World {
             }
             NetNote::NotConnected(place) => {
                 let peer = place.num.get();
-                node.contacts.peers.entry(peer).or_default().silent = false;
+                let contact = node.contacts.peers.entry(peer).or_default();
+                // One that was silent is tried again at once, as in the kernel (`nn_timeout`).
+                contact.lost = (!contact.silent).then_some(now);
+                contact.silent = false;
                 Ok(())
             }
             _ => Ok(()),
@@ -204,6 +219,11 @@ impl World {
 
     fn moved(&mut self, n: usize, what: &str, peer: u8) -> Checked {
         let (now, hindered) = (self.now, self.hindered(n));
+        let times = |n: usize| (self.nodes[n].dead_threshold, self.nodes[n].own_times_differ);
+        let mut others = (0..self.nodes.len()).filter(|other| self.nodes[*other].own == peer && *other != n);
+        let alike = peer == self.nodes[n].own
+            || others.next().is_none_or(|other| times(other) == times(n))
+            || others.next().is_some();
         let node = &mut self.nodes[n];
         let delay = (Us::from(node.dead_threshold) + 2) * 2 * SEC;
         let contacts = &mut node.contacts;
@@ -216,6 +236,7 @@ impl World {
         match what {
             "o2quo_hb_up" => {
                 contacts.heartbeating.insert(peer);
+                contacts.peers.remove(&peer);
                 contacts.hold_unless(peer, contacts.connected.contains(&peer));
             }
             "o2quo_hb_down" => {
@@ -225,6 +246,7 @@ impl World {
             }
             "o2quo_conn_up" => {
                 contacts.connected.insert(peer);
+                check(alike, "who has other times is refused", || format!("node {n} connects to {peer}"))?;
                 contacts.hold_unless(peer, contacts.heartbeating.contains(&peer));
                 let contact = contacts.peers.entry(peer).or_default();
                 // A new connection does not call the decision off; who is heard again does.
@@ -288,6 +310,7 @@ impl World {
     pub fn check_heartbeating(&self, n: usize) -> Checked {
         let node = &self.nodes[n];
         let same = node.ending
+            || self.plan.user
             || node.listens.is_none()
             || node.contacts.heartbeating.iter().copied().eq(node.live.all());
         check(same, "quorum knows who heartbeats", || format!("node {n}: {:?}", node.contacts.heartbeating))

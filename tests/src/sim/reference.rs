@@ -134,6 +134,8 @@ pub struct ActiveRegion {
     pub failed: bool,
     /// When a write that has not returned is one that hangs: half of the time that was left.
     pub half: Us,
+    /// The last beat failed at reading or writing: nothing hangs.
+    pub failing: bool,
     /// Nodes that have asked for time since it was last given, or since the last good beat.
     pub asked: BTreeSet<u8>,
     /// This node is master, and looks once a second.
@@ -164,6 +166,7 @@ impl ActiveRegion {
             samples: [0; 3],
             failed: false,
             half: 0,
+            failing: false,
             asked: BTreeSet::new(),
             looks_again: false,
             extended: false,

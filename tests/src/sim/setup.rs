@@ -53,6 +53,9 @@ impl World {
         let clocks = self.clocks(n);
         self.nodes[n].engine = Some(Engine::new(&Config::default(), methods(), clocks));
         self.trace.line(self.now, n, format_args!("boots"));
+        if self.plan.user {
+            self.write(n, "cluster/heartbeat_mode", "user")?;
+        }
         self.mkdir(n, "cluster/c")?;
         let [idle, keepalive, reconnect] = times;
         // One of the two orders keeps the idle timeout the longer one.
@@ -75,7 +78,9 @@ impl World {
             }
         }
         self.write(n, &format!("cluster/c/node/n{own}/local"), "1")?;
-        self.write(n, &format!("{HEARTBEAT}/dead_threshold"), &threshold.to_string())?;
+        if !self.plan.user {
+            self.write(n, &format!("{HEARTBEAT}/dead_threshold"), &threshold.to_string())?;
+        }
         if global {
             self.write(n, &format!("{HEARTBEAT}/mode"), "global")?;
         }
@@ -90,6 +95,9 @@ impl World {
         };
         self.input(n, Input::Subscribe(subscribe), Completion::None)?;
         self.schedule_hold(n);
+        if self.plan.user {
+            return self.boot_user(n);
+        }
         let all_at_once = self.nodes[n].rng.chance(50);
         for region in 0..usize::from(regions) {
             self.make(n, region)?;
@@ -172,7 +180,7 @@ impl World {
         }
     }
 
-    fn find(&self, n: usize, view: View, path: &str) -> Option<Object> {
+    pub fn find(&self, n: usize, view: View, path: &str) -> Option<Object> {
         let items = self.nodes[n].engine.as_ref()?.tree(view).items();
         path.split('/').try_fold(Object::Dir(ItemId::ROOT), |at, name| match at {
             Object::Dir(dir) => items.child(dir, name.as_bytes()),
@@ -180,7 +188,7 @@ impl World {
         })
     }
 
-    fn mkdir(&mut self, n: usize, path: &str) -> Checked {
+    pub fn mkdir(&mut self, n: usize, path: &str) -> Checked {
         let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
         let Some(Object::Dir(dir)) = self.find(n, View::Config, dir) else {
             return Err(broken("setup", format!("no directory for {path}")));
@@ -222,7 +230,7 @@ impl World {
         self.tree(n, request, view, Op::Store { item, attribute, data: text.as_bytes() })
     }
 
-    fn tree(&mut self, n: usize, request: RequestId, view: View, op: Op<'_>) -> Checked {
+    pub fn tree(&mut self, n: usize, request: RequestId, view: View, op: Op<'_>) -> Checked {
         self.input(n, Input::Tree { request, caller: CALLER, view, op }, Completion::None)
     }
 }

@@ -140,6 +140,7 @@ impl World {
     }
 
     fn connect(&mut self, n: usize, id: ConnectionId, from: [u8; 4], to: [u8; 4], port: u16) -> Checked {
+        self.check_attempt(n, to[3])?;
         let node = &mut self.nodes[n];
         self.last_tcp += 1;
         let number = self.last_tcp;

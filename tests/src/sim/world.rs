@@ -172,6 +172,7 @@ impl World {
                 | Fault::ClockJump { node, at, .. }
                 | Fault::Clock { node, at, .. }
                 | Fault::Filtered { node, at, .. }
+                | Fault::Leave { node, at, .. }
                 | Fault::Recreate { node, at, .. } => (node, at),
                 Fault::Disk { at, .. } | Fault::Partition { at, .. } => (0, at),
                 Fault::Cut { from, at, .. } | Fault::Delay { from, at, .. } => (from, at),
