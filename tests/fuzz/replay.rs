@@ -42,6 +42,11 @@ fn peers() {
     replay("peers", check::peers);
 }
 
+#[test]
+fn orders_at_one_instant() {
+    replay("peers", check::orders);
+}
+
 /// Inputs that nobody chose: so the checks are used, and run, also where there is no fuzzer.
 #[test]
 fn anything() {
@@ -52,5 +57,6 @@ fn anything() {
         check::beats(&input);
         check::messages(&input);
         check::peers(&input);
+        check::orders(&input);
     }
 }

@@ -1,6 +1,6 @@
 //! o2net: the messages between nodes (`spec/o2net.md`).
 //!
-//! [`Net`] keeps a [`Peer`](peer) for each other node that heartbeats while this one listens. There is one connection to
+//! `Net` keeps a `Peer` for each other node that heartbeats while this one listens. There is one connection to
 //! each: the node with the higher number makes it, the lower one accepts. What a connection says about a node is an edge
 //! for quorum; what comes over it goes to whoever handles messages of its kind.
 

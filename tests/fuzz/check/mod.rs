@@ -11,5 +11,5 @@ mod slots;
 
 pub use beats::beats;
 pub use messages::messages;
-pub use peers::peers;
+pub use peers::{orders, peers};
 pub use slots::slots;

@@ -49,73 +49,24 @@ struct World {
 
 /// Runs one input: a sequence of operations on a node's disk and sockets.
 pub fn peers(input: &[u8]) {
-    let mut input = Bytes::new(input);
-    let mut fixture = Fixture::of_node(OWN, NODES, &["A"], NODES.into(), DEAD_THRESHOLD);
-    for (file, ms) in ["idle_timeout_ms", "keepalive_delay_ms", "reconnect_delay_ms"].iter().zip(TIMES).rev()
-    {
-        fixture.write(&format!("cluster/c/{file}"), &ms.to_string());
-    }
-    fixture.actions.clear();
-    let disk = fixture.dir("cluster/c/heartbeat/A");
-    let mut world = World {
-        fixture,
-        disk,
-        bytes: vec![0; SLOT * usize::from(NODES)],
-        seq: 0,
-        beating: (0..NODES).filter(|num| *num != OWN).collect(),
-        sockets: BTreeMap::new(),
-        named: BTreeSet::new(),
-        accepted: 0,
-        closing: None,
-        fenced: false,
-    };
-    world.fixture.write("cluster/c/heartbeat/A/dev", "5");
-    world.perform();
-    (0..6).for_each(|_| world.wait(2000));
-    while let (false, Some(op)) = (world.fenced, input.op()) {
-        match op % 16 {
-            0 | 1 => world.wait(10 * u64::from(input.byte())),
-            2 => world.wait(5000),
-            3 => {
-                let num = input.byte() % NODES;
-                if !world.beating.remove(&num) {
-                    world.beating.insert(num);
-                }
-            }
-            4 | 5 => world.accept(input.byte() % (NODES + 1)),
-            6 => world.connected(input.byte()),
-            7 => world.greet(input.byte(), None),
-            8 => world.greet(input.byte(), Some((input.below(32), input.byte()))),
-            9 => world.message(input.byte(), Message::KeepaliveRequest),
-            10 => {
-                let socket = input.byte();
-                let payload = vec![input.byte(); [0, 1, 2, PAYLOAD_MAX][input.below(4)]];
-                let (message, ticket) = (1 + u16::from(input.byte() % 3), u32::from(input.byte()).into());
-                let kind = Kind { message, key: KEY };
-                world.message(socket, Message::Request { kind, ticket, payload: &payload });
-            }
-            11 => {
-                let (kind, ticket) = (Kind { message: 1, key: KEY }, u32::from(input.byte() % 3).into());
-                let system = SystemStatus::Ok;
-                world.message(input.byte(), Message::Status { kind, ticket, system, status: 0 });
-            }
-            12 => {
-                let socket = input.byte();
-                let bytes: Vec<u8> = (0..input.byte() % 40).map(|_| input.byte()).collect();
-                world.receive(socket, &bytes);
-            }
-            13 | 14 => {
-                let how = [
-                    Closing::Ended,
-                    Closing::Reset(Errno(104)),
-                    Closing::Full,
-                    Closing::NotTried(Errno(101)),
-                ];
-                world.close(input.byte(), how[input.below(4)]);
-            }
-            _ => world.remove_node(input.byte() % NODES),
+    World::played(input);
+}
+
+/// The same, and then up to three connections have something to say at one instant: in every order the outcome is one.
+pub fn orders(input: &[u8]) {
+    let (now, before) = input.split_at(input.len().min(3));
+    let outcome = |order: [usize; 3]| {
+        let mut world = World::played(before);
+        let sockets: Vec<_> = world.sockets.keys().copied().collect();
+        let heads: Vec<_> = order.iter().filter_map(|at| Some((sockets.get(*at)?, *now.get(*at)?))).collect();
+        for (connection, byte) in heads {
+            world.says(*connection, byte);
         }
-        world.check();
+        world.outcome()
+    };
+    let first = outcome([0, 1, 2]);
+    for order in [[0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        assert_eq!(outcome(order), first, "{order:?}");
     }
 }
 
@@ -132,6 +83,110 @@ const fn key(name: u8) -> u32 {
 }
 
 impl World {
+    /// A node whose region is steady, with nodes beside it that beat.
+    fn new() -> Self {
+        let mut fixture = Fixture::of_node(OWN, NODES, &["A"], NODES.into(), DEAD_THRESHOLD);
+        let files = ["idle_timeout_ms", "keepalive_delay_ms", "reconnect_delay_ms"];
+        for (file, ms) in files.iter().zip(TIMES).rev() {
+            fixture.write(&format!("cluster/c/{file}"), &ms.to_string());
+        }
+        fixture.actions.clear();
+        let disk = fixture.dir("cluster/c/heartbeat/A");
+        let mut world = Self {
+            fixture,
+            disk,
+            bytes: vec![0; SLOT * usize::from(NODES)],
+            seq: 0,
+            beating: (0..NODES).filter(|num| *num != OWN).collect(),
+            sockets: BTreeMap::new(),
+            named: BTreeSet::new(),
+            accepted: 0,
+            closing: None,
+            fenced: false,
+        };
+        world.fixture.write("cluster/c/heartbeat/A/dev", "5");
+        world.perform();
+        (0..6).for_each(|_| world.wait(2000));
+        world
+    }
+
+    /// After these operations.
+    fn played(input: &[u8]) -> Self {
+        let (mut input, mut world) = (Bytes::new(input), Self::new());
+        while let (false, Some(op)) = (world.fenced, input.op()) {
+            world.step(op, &mut input);
+            world.check();
+        }
+        world
+    }
+
+    fn step(&mut self, op: u8, input: &mut Bytes<'_>) {
+        match op % 16 {
+            0 | 1 => self.wait(10 * u64::from(input.byte())),
+            2 => self.wait(5000),
+            3 => {
+                let num = input.byte() % NODES;
+                if !self.beating.remove(&num) {
+                    self.beating.insert(num);
+                }
+            }
+            4 | 5 => self.accept(input.byte() % (NODES + 1)),
+            6 => self.connected(input.byte()),
+            7 => self.greet(input.byte(), None),
+            8 => self.greet(input.byte(), Some((input.below(32), input.byte()))),
+            9 => self.message(input.byte(), Message::KeepaliveRequest),
+            10 => {
+                let socket = input.byte();
+                let payload = vec![input.byte(); [0, 1, 2, PAYLOAD_MAX][input.below(4)]];
+                let (message, ticket) = (1 + u16::from(input.byte() % 3), u32::from(input.byte()).into());
+                let kind = Kind { message, key: KEY };
+                self.message(socket, Message::Request { kind, ticket, payload: &payload });
+            }
+            11 => {
+                let (kind, ticket) = (Kind { message: 1, key: KEY }, u32::from(input.byte() % 3).into());
+                let system = SystemStatus::Ok;
+                self.message(input.byte(), Message::Status { kind, ticket, system, status: 0 });
+            }
+            12 => {
+                let socket = input.byte();
+                let bytes: Vec<u8> = (0..input.byte() % 40).map(|_| input.byte()).collect();
+                self.receive(socket, &bytes);
+            }
+            13 | 14 => {
+                let how = [
+                    Closing::Ended,
+                    Closing::Reset(Errno(104)),
+                    Closing::Full,
+                    Closing::NotTried(Errno(101)),
+                ];
+                let socket = input.byte();
+                self.close(socket, how[input.below(4)]);
+            }
+            _ => self.remove_node(input.byte() % NODES),
+        }
+    }
+
+    /// Something of this connection, if it is still there.
+    fn says(&mut self, connection: ConnectionId, byte: u8) {
+        let Some(place) = self.sockets.keys().position(|other| *other == connection) else { return };
+        let place = place as u8;
+        match byte % 5 {
+            0 => self.close(place, Closing::Ended),
+            1 => self.connected(place),
+            2 => self.greet(place, None),
+            _ => self.message(place, Message::KeepaliveRequest),
+        }
+    }
+
+    /// What has become of it all after some time without another word.
+    fn outcome(mut self) -> impl PartialEq + std::fmt::Debug {
+        self.wait(15_000);
+        let status = self.fixture.engine.overview();
+        let peers: Vec<_> = status.peers.iter().map(|peer| (peer.num, peer.phase)).collect();
+        let quorum = status.quorum.map(|quorum| (quorum.connected, quorum.heartbeating, quorum.pending));
+        (self.fenced, peers, quorum)
+    }
+
     /// Time passes, timer by timer.
     fn wait(&mut self, ms: u64) {
         let end = self.fixture.time + Duration::from_millis(ms);

@@ -180,6 +180,7 @@ impl World {
         }
     }
 
+    /// What is at a path of a tree.
     pub fn find(&self, n: usize, view: View, path: &str) -> Option<Object> {
         let items = self.nodes[n].engine.as_ref()?.tree(view).items();
         path.split('/').try_fold(Object::Dir(ItemId::ROOT), |at, name| match at {
@@ -188,6 +189,7 @@ impl World {
         })
     }
 
+    /// Makes a directory in the config tree.
     pub fn mkdir(&mut self, n: usize, path: &str) -> Checked {
         let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
         let Some(Object::Dir(dir)) = self.find(n, View::Config, dir) else {
@@ -230,6 +232,7 @@ impl World {
         self.tree(n, request, view, Op::Store { item, attribute, data: text.as_bytes() })
     }
 
+    /// A call on a tree.
     pub fn tree(&mut self, n: usize, request: RequestId, view: View, op: Op<'_>) -> Checked {
         self.input(n, Input::Tree { request, caller: CALLER, view, op }, Completion::None)
     }
