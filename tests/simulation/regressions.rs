@@ -137,3 +137,27 @@ fn an_ending_node_answers_a_removal_that_hangs() {
         ..LOCAL
     });
 }
+
+/// One region of three failed while its node was paused: what it asks the master then comes behind the end of its timeout,
+/// and is asked all the same.
+#[test]
+fn a_region_that_failed_in_a_pause_still_asks_for_time() {
+    check(Plan {
+        seed: 13_017,
+        nodes: 2,
+        regions: 3,
+        global: true,
+        dead_threshold: 9,
+        faults: vec![
+            Fault::Pause { node: 1, at: 260_596_097, end: 273_602_165 },
+            Fault::Disk {
+                disk: 0,
+                node: Some(1),
+                at: 206_174_698,
+                end: 265_269_929,
+                kind: DiskFault::Slow(2_890_499),
+            },
+        ],
+        ..LOCAL
+    });
+}

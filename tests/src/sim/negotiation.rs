@@ -32,10 +32,13 @@ impl World {
             }
             DiskNote::Hung { node: other, master, .. } => {
                 let due = run.deadline.map(|_| run.half);
+                // Of several regions one may fail: after a pause its question comes behind the end of its timeout.
+                let failed = due.is_none() && hindered && self.plan.global;
                 let lowest = live.first().copied();
                 let right = *other == uo2cb_core::NodeNum::new(own.into()).unwrap_or(*other)
                     && !run.failing
-                    && due.is_some_and(|due| now == due || (now > due && (hindered || run.looks_again)))
+                    && (failed
+                        || due.is_some_and(|due| now == due || (now > due && (hindered || run.looks_again))))
                     && master.map_or(Some(own), |master| Some(master.get())) == lowest;
                 run.looks_again = master.is_none();
                 if master.is_none() {
