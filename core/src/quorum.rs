@@ -32,6 +32,11 @@ impl Quorum {
         Self { own, heartbeating: empty, connected: empty, held: empty, pending: false }
     }
 
+    /// This node.
+    pub fn own(&self) -> NodeNum {
+        self.own
+    }
+
     /// Nodes that heartbeat, this one included.
     pub fn heartbeating(&self) -> &NodeSet {
         &self.heartbeating

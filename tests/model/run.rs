@@ -6,10 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use uo2cb_core::heartbeat::disk::{DiskInfo, DiskRequest, DiskResult};
+use uo2cb_core::net::{Closing, NetEvent, NetRequest};
 use uo2cb_core::tree::{Answer, Change, FileType, Object, Op as TreeOp, SetAttr};
 use uo2cb_core::{
-    Action, Caller, Config, ConsumerId, Engine, Input, Instant, ItemId, Note, Now, Refusal, Reply, RequestId,
-    Subscribe, View,
+    Action, Caller, Config, ConsumerId, Engine, Errno, Input, Instant, ItemId, Note, Now, Refusal, Reply,
+    RequestId, Subscribe, View,
 };
 
 use crate::call::{Attr, Call, Delivered, Output, Replied, Resolution, Target, TreeCall, WALL};
@@ -50,6 +51,8 @@ struct Run {
     answers: BTreeMap<u64, u32>,
     asked: BTreeSet<u64>,
     calls: u64,
+    /// Others are expected to connect, or are connected to, which has deadlines of its own.
+    listens: bool,
 }
 
 impl Run {
@@ -67,6 +70,7 @@ impl Run {
             answers: BTreeMap::new(),
             asked: BTreeSet::new(),
             calls: 0,
+            listens: false,
         };
         run.objects = run.listing().1;
         run
@@ -122,7 +126,7 @@ impl Run {
             }
             Call::Resolve(request, resolution) => {
                 let request = RequestId(*request);
-                let result = |errno: Option<uo2cb_core::Errno>| errno.map_or(Ok(()), Err);
+                let result = |errno: Option<Errno>| errno.map_or(Ok(()), Err);
                 self.engine.handle(
                     now,
                     match resolution {
@@ -198,10 +202,20 @@ impl Run {
         self.engine.handle(now, Input::Tree { request: RequestId(request), caller, view: View::Config, op });
     }
 
+    /// What the engine asks for. Nobody can be connected to: what connections do is the simulation's.
+    fn poll_action(&mut self) -> Option<Action> {
+        let action = self.engine.poll_action();
+        if let Some(Action::Net(NetRequest::Connect { connection, .. })) = action {
+            let refused = Closing::Reset(Errno(libc::ECONNREFUSED));
+            self.engine.handle(self.now(), Input::Net(NetEvent::Closed(connection, refused)));
+        }
+        action
+    }
+
     /// Everything that came out, in the words of the reference.
     fn drain(&mut self) -> Vec<Output> {
         let mut out = Vec::new();
-        while let Some(action) = self.engine.poll_action() {
+        while let Some(action) = self.poll_action() {
             out.extend(match action {
                 Action::Reply { request, result } => {
                     *self.answers.entry(request.0).or_default() += 1;
@@ -233,9 +247,13 @@ impl Run {
                     None
                 }
                 Action::Listen { request, address, port, .. } => {
+                    self.listens = true;
                     Some(Output::Listen { request: request.0, at: format!("{address}:{port}") })
                 }
-                Action::StopListening => Some(Output::StopListening),
+                Action::StopListening => {
+                    self.listens = false;
+                    Some(Output::StopListening)
+                }
                 Action::Disk(disk, DiskRequest::Open { request, descriptor, .. }) => {
                     self.opening.insert(request.0, disk);
                     Some(Output::OpenDisk { request: request.0, descriptor: descriptor as u64 })
@@ -245,6 +263,7 @@ impl Run {
                 }
                 Action::Stopped => Some(Output::Stopped),
                 Action::Disk(_, DiskRequest::Read { .. } | DiskRequest::Write { .. })
+                | Action::Net(_)
                 | Action::Fence { .. } => None,
                 Action::Disk(disk, DiskRequest::Close) => {
                     let last = self.opening.iter().rev().find(|(_, opened)| **opened == disk);

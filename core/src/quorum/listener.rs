@@ -112,7 +112,7 @@ pub(crate) struct Listener {
 struct Entry {
     since: Instant,
     why: Held,
-    /// When it is worth a line; none: that has been said.
+    /// When it is worth a line; none: it has been said, or is never.
     report: Option<Instant>,
 }
 
@@ -161,7 +161,9 @@ impl Listener {
         effects.note(moved(what, total));
         match (before.contains(node), quorum.held().contains(node)) {
             (false, true) => {
-                self.holds.insert(node, Entry { since: now, why, report: Some(now.after(patience)) });
+                // This node without a region is nothing that anybody has to look at.
+                let report = (node != quorum.own()).then(|| now.after(patience));
+                self.holds.insert(node, Entry { since: now, why, report });
                 effects.note(moved("o2quo_set_hold", quorum.held().len()));
             }
             (true, false) => {
