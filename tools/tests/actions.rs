@@ -158,7 +158,7 @@ fn a_node_that_cannot_write_runs_it_and_the_next_one_knows_why() {
     }
     let mut daemon = Daemon::new("");
     let program = daemon.program.clone();
-    daemon.start(program.to_str().unwrap(), &["--fault", "hang=write@9.."], |_| {});
+    daemon.start(program.to_str().unwrap(), &["--fault", "eio=write@9.."], |_| {});
     let disk = tempfile::NamedTempFile::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     disk.as_file().set_len(16 * 512).unwrap();
     let world = &daemon.world;

@@ -4,6 +4,8 @@
 //! a test run side by side, each with a daemon, a folder and a port of its own.
 #![allow(clippy::unwrap_used)]
 
+#[path = "disk/beside.rs"]
+mod beside;
 mod common;
 #[path = "disk/demonstration.rs"]
 mod demonstration;
@@ -385,6 +387,7 @@ fn a_node_that_cannot_write_goes() {
         ("errors", || fence::fenced("errors", "eio=write@7..")),
         // One read before the first beat, and two requests a beat.
         ("hang", || fence::fenced("hang", "hang@14..")),
+        ("hang, alone", fence::alone),
         ("hung end", fence::hung_end),
         ("global, two of four, errors", || global::two_of_four("errors", "eio")),
         ("global, two of four, hang", || global::two_of_four("hangs", "hang")),

@@ -165,7 +165,7 @@ fn others() {
 
 fn the_next_daemon_tells_of_a_fence() {
     let disk = Disk::new("told");
-    let mut daemon = Daemon::new(0, 3, &["--fault", "hang=write@6.."]);
+    let mut daemon = Daemon::new(0, 3, &["--fault", "eio=write@6.."]);
     daemon.complete("R");
     daemon.beats_on("R", &disk.0);
     assert_eq!(daemon.exit_status(), Some(uo2cb::CRASH_STATUS));
