@@ -9,6 +9,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+use uo2cb_core::heartbeat::disk::Block;
+use uo2cb_test_support::beside::Beside;
 use uo2cb_tests::guest::Error;
 
 const SLOT: usize = 512;
@@ -51,6 +53,16 @@ impl Image {
 
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// A second node on it, which gives this one no time when its disk hangs.
+    pub(crate) fn beside(&self, dead_threshold: u32) -> Result<Beside, Error> {
+        let block = move |seq| {
+            let mut slot = [0; SLOT];
+            Block { seq, node: 1, generation: 1, dead_ms: dead_threshold * 2000 }.encode(&mut slot);
+            slot
+        };
+        Ok(Beside::on([self.path()], block)?)
     }
 
     /// When the last block came.

@@ -38,12 +38,14 @@ pub(crate) fn reset(uo2cb: &[u8]) -> Result<(), Error> {
         Ok::<_, Error>(node)
     };
     let mut node = boot(image)?;
+    let beside = node.image.beside(7)?;
     node.steady(7, &format!("{FENCE} --fault hang=write@9.."))?;
     let (console, image) = node.restarts("machine, reset", Instant::now(), Duration::from_secs(4), 7)?;
     let silent = image.last_block().elapsed();
     assert!(silent >= Duration::from_secs(12), "restarted {silent:?} from the last block");
     assert!(!console.contains("Kernel panic"), "{console}");
     assert!(!console.contains("ended with"), "the machine goes, not the daemon before it: {console}");
+    drop(beside);
     let mut node = boot(image)?;
     node.mount(FENCE)?;
     let status = node.run("uo2cb status")?;

@@ -45,6 +45,7 @@ pub(crate) fn killed(uo2cb: &[u8]) -> Result<(), Error> {
 /// The write timeout: the daemon ends, and the machine with it, in time for others.
 pub(crate) fn hung_disk(uo2cb: &[u8]) -> Result<(), Error> {
     let mut node = Node::boot(uo2cb)?;
+    let _beside = node.image.beside(7)?;
     node.steady(7, &format!("{FENCE} --fault hang=write@9.."))?;
     let (console, image) = {
         let from = Instant::now();
@@ -60,6 +61,7 @@ pub(crate) fn hung_disk(uo2cb: &[u8]) -> Result<(), Error> {
 /// The kernel feeds the device once more when it closes that of a killed process.
 pub(crate) fn killed_while_overdue(uo2cb: &[u8]) -> Result<(), Error> {
     let mut node = Node::boot(uo2cb)?;
+    let _beside = node.image.beside(7)?;
     node.steady(7, &format!("{FENCE} --fault hang=write@9.."))?;
     node.image.silent_for(Duration::from_millis(10_500));
     let at = node.signal("KILL")?;

@@ -4,8 +4,6 @@
 //! a test run side by side, each with a daemon, a folder and a port of its own.
 #![allow(clippy::unwrap_used)]
 
-#[path = "disk/beside.rs"]
-mod beside;
 mod common;
 #[path = "disk/demonstration.rs"]
 mod demonstration;
@@ -31,6 +29,7 @@ use std::time::{Duration, Instant};
 use common::{World, can_mount, ended, kill, not_run, text, until};
 use uo2cb::core::heartbeat::disk::Block;
 use uo2cb::{Node, mountpoint};
+use uo2cb_test_support::beside::Beside;
 use uo2cb_test_support::poll::until_some;
 
 const REGION: &str = "cluster/c/heartbeat/R";
@@ -194,6 +193,16 @@ impl Disk {
             found.good.then_some(found.block)
         })
     }
+}
+
+/// Another node on these disks, alive until this is dropped.
+fn beside<'a>(disks: impl IntoIterator<Item = &'a Disk>, dead_threshold: u32) -> Beside {
+    let block = move |seq| {
+        let mut slot = [0; 512];
+        Block { seq, node: 1, generation: 1, dead_ms: dead_threshold * 2000 }.encode(&mut slot);
+        slot
+    };
+    Beside::on(disks.into_iter().map(|disk| &disk.0), block).unwrap()
 }
 
 impl Drop for Disk {

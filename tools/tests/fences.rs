@@ -248,7 +248,7 @@ fn whichever_thread_panics_the_node_goes() {
         ("timer", "timer"),
         ("control", "control"),
         ("client", "control"),
-        ("listen", "listen"),
+        ("sockets", "sockets"),
         ("log", "log"),
         ("open", "open"),
         ("beats", "beats"),
@@ -287,7 +287,7 @@ fn provoke(daemon: &Daemon, place: &str) {
             let disk = tempfile::tempfile_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
             disk.set_len(16 * 512).unwrap();
             let port = world.region(8);
-            if place == "listen" {
+            if place == "sockets" {
                 let _ = TcpStream::connect(("127.0.0.1", port));
                 return;
             }

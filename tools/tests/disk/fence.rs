@@ -1,13 +1,12 @@
 //! A node whose one disk is lost goes, in time, and a hung disk holds up nobody's end.
 
-use super::beside::Beside;
 use super::*;
 
 /// A node that has become steady, and whose disk takes nothing from the seventh beat on, beside one that beats.
 pub(super) fn fenced(name: &str, fault: &str) {
     let disk = Disk::new(name);
     let mut daemon = Daemon::new(0, 3, &["--fault", fault]);
-    let _beside = Beside::on([&disk], 3);
+    let _beside = beside([&disk], 3);
     daemon.region();
     let pid = daemon.child.id().try_into().unwrap();
     let file = File::open(&disk.0).unwrap();

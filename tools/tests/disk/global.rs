@@ -3,7 +3,6 @@
 //! The faults of a daemon hit all its disks, each after so many requests: so the regions are started one after the other,
 //! and lost in that order. There is one read before the first beat, and two requests a beat.
 
-use super::beside::Beside;
 use super::*;
 
 /// A daemon in global mode with the regions R0, R1 ... configured.
@@ -33,7 +32,7 @@ impl Global {
             Block { seq: 1, ..Block::default() }.encode(&mut slot);
             File::options().write(true).open(&disk.0).unwrap().write_all_at(&slot, 512).unwrap();
         }
-        let _beside = Beside::on(&disks, 3);
+        let _beside = beside(&disks, 3);
         Self { daemon, debug, disks, _beside }
     }
 

@@ -90,7 +90,6 @@ impl Thread {
         let jobs = Arc::clone(&self.jobs);
         while jobs.take(&mut batch) {
             if !batch.is_empty() {
-                fault_point::reach("sockets");
                 for job in batch.drain(..) {
                     self.carry_out(job)?;
                 }
@@ -124,6 +123,7 @@ impl Thread {
     }
 
     fn hand_in(&self, event: NetEvent<'_>) {
+        fault_point::reach("sockets");
         if let Some(owner) = self.owner.upgrade() {
             owner.net_event(event);
         }
