@@ -4,7 +4,7 @@
 mod nobody;
 
 use std::fs::{self, Permissions};
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -103,13 +103,19 @@ impl World {
 
     /// A cluster c with node n0 (local) alone, and region R of disk heartbeat with so many slots, without a device. Gives
     /// the node's port, and leaves a cluster that is there.
+    #[track_caller]
     pub fn region(&self, blocks: u8) -> u16 {
+        self.try_region(blocks).unwrap()
+    }
+
+    /// The same with a daemon that may end meanwhile.
+    pub fn try_region(&self, blocks: u8) -> io::Result<u16> {
         let port = uo2cb_test_support::port::reserve();
         if !self.at("cluster/c").exists() {
-            fs::create_dir(self.at("cluster/c")).unwrap();
+            fs::create_dir(self.at("cluster/c"))?;
         }
         for dir in ["cluster/c/node/n0", "cluster/c/heartbeat/R"] {
-            fs::create_dir(self.at(dir)).unwrap();
+            fs::create_dir(self.at(dir))?;
         }
         for (file, value) in [
             ("node/n0/ipv4_address", "127.0.0.1"),
@@ -120,9 +126,9 @@ impl World {
             ("heartbeat/R/start_block", "1"),
             ("heartbeat/R/blocks", &blocks.to_string()),
         ] {
-            fs::write(self.at("cluster/c").join(file), value).unwrap();
+            fs::write(self.at("cluster/c").join(file), value)?;
         }
-        port
+        Ok(port)
     }
 
     pub fn link(&self, node: &str) {
