@@ -4,7 +4,8 @@
 
 mod common;
 
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -200,6 +201,52 @@ fn nobody_waits_for_a_program_that_does_not_end() {
     let session = rustix::process::getsid(rustix::process::Pid::from_raw(program)).unwrap();
     assert_eq!(session.as_raw_nonzero().get(), program);
     kill(program, libc::SIGKILL);
+}
+
+/// A write lease on a file: whoever opens or runs it waits, as on a disk that does not answer, until it is let go or the
+/// kernel takes it away after 45 s. None where the file system has none.
+fn lease(path: &Path) -> Option<File> {
+    // SAFETY: takes no pointers. The signal by which the kernel asks for the lease would end this process.
+    unsafe { libc::signal(libc::SIGIO, libc::SIG_IGN) };
+    let file = File::options().write(true).open(path).unwrap();
+    // SAFETY: takes no pointers.
+    let leased = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_WRLCK) } == 0;
+    leased.then_some(file)
+}
+
+/// A process that is about to become the program, other than the daemon: its descriptors.
+fn descriptors_of_child(daemon: i32, program: &Path) -> Option<Vec<String>> {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let child = numbers.filter(|pid| *pid != daemon).find(|pid| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let mut words = line.split(|byte| *byte == 0);
+        words.any(|word| word == program.as_os_str().as_encoded_bytes())
+    })?;
+    let open = fs::read_dir(format!("/proc/{child}/fd")).ok()?.flatten();
+    let mut open: Vec<_> = open.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    open.sort();
+    Some(open)
+}
+
+#[test]
+fn a_program_whose_disk_hangs_keeps_nobody_and_nothing() {
+    if !can_mount() {
+        return;
+    }
+    let mut daemon = Daemon::new("");
+    let program = daemon.program.clone();
+    daemon.start(program.to_str().unwrap(), &FAULT, |_| {});
+    let Some(leased) = lease(&program) else {
+        return not_run("a fence whose program's disk hangs: there are no leases here");
+    };
+    let pid = daemon.pid();
+    daemon.fails();
+    // Neither mounts nor sockets live on in it.
+    assert_eq!(descriptors_of_child(pid, &program).unwrap(), ["0", "1", "2", "3"]);
+    assert!(!daemon.result.exists());
+    drop(leased);
+    daemon.told();
 }
 
 #[test]
