@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::cut::End;
-
 use crate::guest::qmp::{self, Qmp};
 use crate::guest::{DEBUGFS, Error, Guest, TREE};
 use crate::lines::{self, Line};
@@ -28,7 +27,7 @@ pub struct Kernel {
     /// What is left of a guest that has ended.
     last: Vec<Line>,
     end: Option<End>,
-    /// Ends QEMU with the last line: else it would wait for a hung write, and let it through to the disk.
+    /// QEMU is killed at the last line: one that ends by itself lets a hung write through to the disk before.
     panics: bool,
 }
 
@@ -55,6 +54,10 @@ impl Kernel {
             .disk(image)
             .setup("dmesg -n 7")
             .setup(&format!("ifconfig eth0 {} netmask 255.255.255.0 up", frame::address(node)));
+        if panics {
+            // Stays where it is until QEMU is killed.
+            guest = guest.setup("echo 0 > /proc/sys/kernel/panic");
+        }
         let [option, value] = qmp::argument(&socket);
         for argument in ["-netdev", &switch.guest(node)?, "-device", &card, &option, &value] {
             guest = guest.argument(argument);
