@@ -2,7 +2,7 @@
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use uo2cb_tests::guest::Error;
 
@@ -69,6 +69,16 @@ impl Peer {
                 }
             }
         }
+    }
+
+    /// Answers keepalives for so long; the connection stays.
+    pub(crate) fn stays(&mut self, long: Duration) -> Result<(), Error> {
+        let until = Instant::now() + long;
+        while Instant::now() < until {
+            self.works()?;
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Ok(())
     }
 
     /// Waits until the other side has closed, without a word besides keepalives.

@@ -1,8 +1,10 @@
 //! Who may connect.
 
+use std::time::{Duration, Instant};
+
 use uo2cb_tests::guest::Error;
 
-use super::{PEER, Scenario, ended};
+use super::{LOST, PEER, SHUTDOWN, Scenario, ended};
 use crate::wire::Handshake;
 use crate::world::{STRANGER, World};
 
@@ -15,6 +17,8 @@ pub(super) const ALL: &[Scenario] = &[
     ("a connection is ended by FIN and comes again", fin),
     ("a connection is ended by RST and comes again", rst),
     ("a connection is ended for writing only", half_closed),
+    ("a connection was lost for a moment", decided_later),
+    ("the subject leaves and comes back", back),
 ];
 
 fn unknown(world: &mut World) -> Result<(), Error> {
@@ -84,4 +88,45 @@ fn half_closed(world: &mut World) -> Result<(), Error> {
     peer.finish()?;
     peer.closed()?;
     ended(world, 8)
+}
+
+/// The delay that begins with the loss is not called off by a new connection, and asks for a decision at its end. There
+/// is no hold then that could be dropped: the decision is taken with the next one.
+fn decided_later(world: &mut World) -> Result<(), Error> {
+    const DECISION: &str = "not fencing this node, heartbeating: 2, connected: 2, lowest: 5 (reachable)";
+    for _ in 0..2 {
+        drop(world.connected(PEER)?);
+        ended(world, 8)?;
+        world.settled()?;
+    }
+    let mut peer = world.connected(PEER)?;
+    // The quorum delay, and the slack of the kernel's timers. Its end has no line.
+    peer.stays(Duration::from_secs(22))?;
+    drop(peer);
+    ended(world, 8)?;
+    world.never(DECISION)?;
+    world.settled()?;
+    let begin = Instant::now();
+    let mut peer = world.connect(PEER)?;
+    peer.send(&Handshake::RIGHT.bytes());
+    peer.handshake()?;
+    world.sees(DECISION)?;
+    if begin.elapsed() > Duration::from_secs(10) {
+        return Err("the decision did not come with the connection".to_owned().into());
+    }
+    Ok(())
+}
+
+/// Its own connections are closed without a line about that.
+fn back(world: &mut World) -> Result<(), Error> {
+    let mut peer = world.connected(PEER)?;
+    world.subject.leave()?;
+    peer.closed()?;
+    world.sees(LOST)?;
+    world.never(SHUTDOWN)?;
+    let mut early = world.connect(PEER)?;
+    early.closed_unheard()?;
+    world.subject.start()?;
+    world.alive(PEER, true)?;
+    world.connected(PEER).map(drop)
 }

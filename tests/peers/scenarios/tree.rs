@@ -10,6 +10,7 @@ pub(super) const ALL: &[Scenario] = &[
     ("timeouts change while connected", timeouts),
     ("nodes are removed", nodes),
     ("two names have one key", keys),
+    ("the debug files with and without a connection", debug),
 ];
 
 const EBUSY: &str = "Device or resource busy";
@@ -92,4 +93,47 @@ fn keys(world: &mut World) -> Result<(), Error> {
         world.subject.call(&Call::Rmdir(one.clone()))?;
     }
     Ok(())
+}
+
+/// `sock_containers`, without its first line, an address; the numbers are left out.
+const SOCKET: [&str; 13] = [
+    "  krefs:           ",
+    "  sock:            10.9.0.5:7777 -> 10.9.0.6:",
+    "  remote node:     n6",
+    "  page off:        ",
+    "  handshake ok:    1",
+    "  timer:           ",
+    "  data ready:      ",
+    "  advance start:   ",
+    "  advance stop:    ",
+    "  func start:      ",
+    "  func stop:       ",
+    "  func key:        0x00000000",
+    "  func type:       0",
+];
+
+fn debug(world: &mut World) -> Result<(), Error> {
+    let files = ["connected_nodes", "stats", "sock_containers", "send_tracking"];
+    let read = |world: &mut World, file: &str| -> Result<String, Error> {
+        Ok(world.subject.debug(&format!("o2net/{file}"))?.trim_end_matches('\n').to_owned())
+    };
+    for file in files {
+        let text = read(world, file)?;
+        if !text.is_empty() {
+            return Err(format!("{file} without a connection: {text:?}").into());
+        }
+    }
+    let peer = world.connected(PEER)?;
+    let [connected, stats, sockets, sends] = files.map(|file| read(world, file));
+    let (connected, stats, sockets, sends) = (connected?, stats?, sockets?, sends?);
+    if connected != "6 " || stats != "1,6,0,0,0,0,0,0" || !sends.is_empty() {
+        return Err(format!("connected_nodes {connected:?}, stats {stats:?}, send_tracking {sends:?}").into());
+    }
+    let lines: Vec<_> = sockets.lines().collect();
+    let right = lines.len() == SOCKET.len() + 1
+        && lines[0].ends_with(':')
+        && lines.iter().skip(1).zip(SOCKET).all(|(line, begin)| line.starts_with(begin))
+        && lines[2].ends_with(&format!(":{}", peer.port))
+        && lines[6..=11].iter().all(|line| line.ends_with(" usecs"));
+    if right { Ok(()) } else { Err(format!("sock_containers: {sockets}").into()) }
 }
