@@ -7,6 +7,7 @@ use std::process::Command;
 
 use tempfile::NamedTempFile;
 use uo2cb::core::heartbeat::disk::{Block, Found};
+use uo2cb_test_support::beside::Beside;
 use uo2cb_tests::loops::Loop;
 
 /// Where a region is.
@@ -78,6 +79,17 @@ impl Device {
         let mut slot = vec![0; place.block_bytes as usize];
         block.encode(&mut slot);
         self.overwrite(place, node, &slot);
+    }
+
+    /// Another node in slots as long as a sector of 512 bytes, alive until that is dropped.
+    pub(crate) fn beside(&self, place: Place, node: u8, dead_threshold: u32) -> Beside {
+        let block = move |seq| {
+            let mut slot = [0; 512];
+            Block { seq, node, generation: 1, dead_ms: dead_threshold * 2000 }.encode(&mut slot);
+            slot
+        };
+        let slot = offset(place, node.into()) / 512;
+        Beside::on([self.file.path()], slot as usize, block).unwrap()
     }
 }
 

@@ -41,7 +41,8 @@ fn fenced(what: &str, take_away: fn(&Device)) {
     assert!(allowed.contains(&took.as_millis()), "{what}: {took:?}");
     let decided = daemon
         .log()
-        .split_once(" after ")
+        .split_once("Heartbeat write timeout to device ")
+        .and_then(|(_, rest)| rest.split_once(" after "))
         .and_then(|(_, rest)| rest.split_once(" milliseconds")?.0.parse::<u32>().ok());
     let allowed = formula - LATE..=formula + LATE;
     assert!(decided.is_some_and(|after| allowed.contains(&after)), "{}", daemon.log());

@@ -62,7 +62,7 @@ impl Image {
             Block { seq, node: 1, generation: 1, dead_ms: dead_threshold * 2000 }.encode(&mut slot);
             slot
         };
-        Ok(Beside::on([self.path()], block)?)
+        Ok(Beside::on([self.path()], 2, block)?)
     }
 
     /// When the last block came.

@@ -202,7 +202,7 @@ fn beside<'a>(disks: impl IntoIterator<Item = &'a Disk>, dead_threshold: u32) ->
         Block { seq, node: 1, generation: 1, dead_ms: dead_threshold * 2000 }.encode(&mut slot);
         slot
     };
-    Beside::on(disks.into_iter().map(|disk| &disk.0), block).unwrap()
+    Beside::on(disks.into_iter().map(|disk| &disk.0), 2, block).unwrap()
 }
 
 impl Drop for Disk {

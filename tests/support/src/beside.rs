@@ -13,8 +13,8 @@ const SLOT: usize = 512;
 /// Between two blocks: of several looks within a beat one finds something new.
 const PACE: Duration = Duration::from_millis(400);
 
-/// Node 1 on some disks whose slots begin at their second block of 512 bytes, seen alive until it is dropped. Nobody can
-/// talk to it: so it gives no time to a node whose disk hangs, and a node that is alone would give itself that for ever.
+/// A node on some disks with slots of 512 bytes, seen alive until it is dropped. Nobody can talk to it: so it gives no
+/// time to a node whose disk hangs, and a node that is alone would give itself that for ever.
 #[derive(Debug)]
 pub struct Beside {
     ended: Arc<AtomicBool>,
@@ -22,12 +22,13 @@ pub struct Beside {
 }
 
 impl Beside {
-    /// Its block for each sequence number.
+    /// Its slot, counted from the beginning of the disk, and its block for each sequence number.
     ///
     /// # Errors
     /// A disk cannot be opened.
     pub fn on<P: AsRef<Path>>(
         disks: impl IntoIterator<Item = P>,
+        slot: usize,
         block: impl Fn(u64) -> [u8; SLOT] + Send + 'static,
     ) -> io::Result<Self> {
         let open = |disk: P| File::options().write(true).open(disk);
@@ -42,7 +43,7 @@ impl Beside {
                 let block = block(seq);
                 for file in &files {
                     // What comes of it is seen by the node that it is beside.
-                    let _ = file.write_all_at(&block, 2 * SLOT as u64);
+                    let _ = file.write_all_at(&block, (slot * SLOT) as u64);
                 }
                 thread::sleep(PACE);
             }
