@@ -60,8 +60,8 @@ impl Node {
         self.run(&format!(
             "c=/o2cb/cluster/c; mkdir $c $c/node/n0 && echo {dead_threshold} >$c/heartbeat/dead_threshold &&\n\
              echo 127.0.0.1 >$c/node/n0/ipv4_address && echo 7777 >$c/node/n0/ipv4_port &&\n\
-             echo 0 >$c/node/n0/num && echo 1 >$c/node/n0/local && mkdir $c/node/n1 && echo 1 >$c/node/n1/num &&\n\
-             echo 127.0.0.2 >$c/node/n1/ipv4_address && echo 7777 >$c/node/n1/ipv4_port"
+             echo 0 >$c/node/n0/num && echo 1 >$c/node/n0/local && mkdir $c/node/n1 &&\n\
+             echo 127.0.0.2 >$c/node/n1/ipv4_address && echo 7777 >$c/node/n1/ipv4_port && echo 1 >$c/node/n1/num"
         ))?;
         self.region()
     }
