@@ -77,6 +77,6 @@ pub use ids::{Caller, ConnectionId, ConsumerId, ItemId, NodeNum, NodeSet, OpId, 
 pub use logmask::Subject;
 pub use message::{Action, Input, Reply, Subscribe, Up};
 pub use name::{Name, printable};
-pub use note::{Level, Note};
+pub use note::{Level, Note, Topic};
 pub use status::{ClusterStatus, NodeStatus, OwnNode, RegionStatus, Status};
 pub use time::{Instant, Now, Stamp};

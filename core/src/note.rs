@@ -26,6 +26,34 @@ pub enum Level {
     Warning,
 }
 
+/// What a line is about that somebody who watches is told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Topic {
+    /// A connection.
+    Connection,
+    /// A node for whose fate decisions wait.
+    Hold,
+    /// A decision of quorum.
+    Decision,
+    /// Beats that fail or hang.
+    Beat,
+    /// The end of this node.
+    Fence,
+}
+
+impl Topic {
+    /// As one word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Connection => "connection",
+            Self::Hold => "hold",
+            Self::Decision => "decision",
+            Self::Beat => "beat",
+            Self::Fence => "fence",
+        }
+    }
+}
+
 /// A line for the log.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Note {
@@ -115,13 +143,41 @@ impl Note {
         }
     }
 
+    /// What somebody who watches is told beside events: of connections, holds, decisions, and of what may end in a fence.
+    pub fn topic(&self) -> Option<Topic> {
+        match self {
+            Self::Net(NetNote::Stranger(_)) => None,
+            Self::Net(_) => Some(Topic::Connection),
+            Self::Quorum(QuorumNote::Decided(_)) => Some(Topic::Decision),
+            Self::Quorum(QuorumNote::Held { .. } | QuorumNote::Free { .. } | QuorumNote::Standing { .. }) => {
+                Some(Topic::Hold)
+            }
+            Self::Disk { note, .. } if note.is_about_beats() => Some(Topic::Beat),
+            Self::Fence(_) => Some(Topic::Fence),
+            Self::Refused { .. }
+            | Self::Ignored { .. }
+            | Self::NotSubscribed { .. }
+            | Self::FenceMethod(_)
+            | Self::DiskMode(_)
+            | Self::Method(_)
+            | Self::Listening(..)
+            | Self::Event(_)
+            | Self::Disk { .. }
+            | Self::Quorum(QuorumNote::Moved(..))
+            | Self::Expelled(..)
+            | Self::Stale(_) => None,
+        }
+    }
+
     /// Its severity.
     pub fn level(&self) -> Level {
         match self {
             Self::Event(_) => Level::Debug,
             Self::Disk { note, .. } if !note.is_error() => Level::Info,
             Self::Net(note) if !note.is_warning() => Level::Info,
-            Self::Quorum(QuorumNote::Moved(..)) => Level::Debug,
+            Self::Quorum(QuorumNote::Moved(..) | QuorumNote::Held { .. } | QuorumNote::Free { .. }) => {
+                Level::Debug
+            }
             Self::Quorum(QuorumNote::Decided(decision)) if !decision.fences() => Level::Info,
             Self::FenceMethod(_) | Self::DiskMode(_) | Self::Method(_) | Self::Listening(..) => Level::Info,
             Self::Refused { .. }

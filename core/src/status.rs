@@ -45,6 +45,9 @@ impl Status {
         let cluster = machines.nodes.cluster().map(|cluster| ClusterStatus {
             name: cluster.name.clone(),
             fence_method: cluster.fence_method,
+            idle_timeout: Duration::from_millis(cluster.idle_timeout_ms.into()),
+            keepalive_delay: Duration::from_millis(cluster.keepalive_delay_ms.into()),
+            reconnect_delay: Duration::from_millis(cluster.reconnect_delay_ms.into()),
             nodes: cluster
                 .nodes()
                 .map(|node| NodeStatus {
@@ -109,6 +112,12 @@ pub struct ClusterStatus {
     pub name: Name,
     /// What a fence does.
     pub fence_method: FenceMethod,
+    /// After how long without a message a connection is idle.
+    pub idle_timeout: Duration,
+    /// After how long of silence this node sends something.
+    pub keepalive_delay: Duration,
+    /// Between two attempts to connect.
+    pub reconnect_delay: Duration,
     /// Its nodes, oldest first.
     pub nodes: Vec<NodeStatus>,
     /// Nodes that are up in at least one region.

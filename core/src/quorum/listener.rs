@@ -73,6 +73,22 @@ pub enum QuorumNote {
         /// A decision is asked for, and waits.
         pending: bool,
     },
+    /// A node is held from now on.
+    Held {
+        /// Which.
+        node: NodeNum,
+        /// Why.
+        why: Held,
+        /// How many are.
+        total: usize,
+    },
+    /// A node is not held any more.
+    Free {
+        /// Which.
+        node: NodeNum,
+        /// How many still are.
+        total: usize,
+    },
     /// What moved, for who looks closely: what of, which node, how many there are now.
     Moved(&'static str, NodeNum, usize),
 }
@@ -82,7 +98,7 @@ impl QuorumNote {
         match self {
             Self::Decided(decision) if decision.fences() => Subject::Error,
             Self::Decided(_) | Self::Standing { .. } => Subject::Notice,
-            Self::Moved(..) => Subject::Quorum,
+            Self::Held { .. } | Self::Free { .. } | Self::Moved(..) => Subject::Quorum,
         }
     }
 }
@@ -95,6 +111,8 @@ impl fmt::Display for QuorumNote {
                 let waits = if *pending { "a decision waits" } else { "no decision can be taken" };
                 write!(f, "{waits} while node {node} is held: for {} s now, as {why}", held.as_secs())
             }
+            Self::Held { node, why, total } => write!(f, "node {node} is held, {total} in all: {why}"),
+            Self::Free { node, total } => write!(f, "node {node} is not held any more, {total} in all"),
             Self::Moved(what, node, total) => write!(f, "{what} node {node}, {total} total"),
         }
     }
@@ -162,13 +180,18 @@ impl Listener {
         match (before.contains(node), quorum.held().contains(node)) {
             (false, true) => {
                 // This node without a region is nothing that anybody has to look at.
-                let report = (node != quorum.own()).then(|| now.after(patience));
+                let own = node == quorum.own();
+                let report = (!own).then(|| now.after(patience));
                 self.holds.insert(node, Entry { since: now, why, report });
-                effects.note(moved("o2quo_set_hold", quorum.held().len()));
+                let total = quorum.held().len();
+                let held = Note::Quorum(QuorumNote::Held { node, why, total });
+                effects.note(if own { moved("o2quo_set_hold", total) } else { held });
             }
             (true, false) => {
                 self.holds.remove(&node);
-                effects.note(moved("o2quo_clear_hold", quorum.held().len()));
+                let total = quorum.held().len();
+                let free = Note::Quorum(QuorumNote::Free { node, total });
+                effects.note(if node == quorum.own() { moved("o2quo_clear_hold", total) } else { free });
             }
             (false, false) | (true, true) => {}
         }

@@ -227,6 +227,7 @@ impl World {
         let node = &mut self.nodes[n];
         let delay = (Us::from(node.dead_threshold) + 2) * 2 * SEC;
         let contacts = &mut node.contacts;
+        // Of this node itself.
         if matches!(what, "o2quo_set_hold" | "o2quo_clear_hold") {
             return Ok(());
         }

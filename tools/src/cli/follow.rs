@@ -13,10 +13,11 @@ use uo2cb::control::{Client, Failure};
 
 use super::{Fail, Which, completions, each, node, say, text};
 
-/// Print every heartbeat event as it is delivered
+/// Print every heartbeat event as it is delivered, and what happens between nodes
 ///
 /// One line each: time, region, node, what happened, why. The line is written before the call that caused
-/// the event (ln, rm) returns. A watcher that takes more than two seconds with an event is expelled: it is
+/// the event (ln, rm) returns. Between them, with their topic: connections made and lost, nodes that are held,
+/// decisions of quorum, and beats or peers that have been silent for more than half of their time. A watcher that takes more than two seconds with an event is expelled: it is
 /// told nothing more, and the call goes on. Ends when nobody reads its output any more.
 #[derive(Args)]
 pub(crate) struct Watch {
@@ -155,6 +156,17 @@ fn words(line: &Value, label: &str) -> String {
             text(event, "cause"),
         );
     }
+    if let Some(note) = line.get("note") {
+        let left_out = note.get("left_out").and_then(Value::as_u64).filter(|left_out| *left_out > 0);
+        let left_out =
+            left_out.map_or_else(String::new, |count| format!(" ({count} lines before this were left out)"));
+        return format!(
+            "{label}{} {}: {}{left_out}\n",
+            text(note, "time"),
+            text(note, "about"),
+            text(note, "text")
+        );
+    }
     if let Some(start) = line.get("watching") {
         let up = |up: &Value| format!("{}{}", in_region(up), up.get("node").map(node).unwrap_or_default());
         return format!("watching, up: {}\n", list(start, up));
@@ -181,6 +193,15 @@ fn list(start: &Value, one: impl Fn(&Value) -> String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn notes_in_words() {
+        let note =
+            json!({"note": {"time": "T", "about": "hold", "text": "o2quo: node 1 is held", "left_out": 0}});
+        assert_eq!(words(&note, ""), "T hold: o2quo: node 1 is held\n");
+        let note = json!({"note": {"time": "T", "about": "hold", "text": "x", "left_out": 3}});
+        assert_eq!(words(&note, ""), "T hold: x (3 lines before this were left out)\n");
+    }
 
     #[test]
     fn events_in_words() {

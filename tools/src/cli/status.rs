@@ -1,5 +1,7 @@
 //! `uo2cb status`.
 
+mod network;
+
 use std::fmt::Write;
 
 use clap::Args;
@@ -68,6 +70,7 @@ fn write_lines(out: &mut String, status: &Value) -> std::fmt::Result {
             }
         }
     }
+    network::write(out, status)?;
     for region in each(status, "regions") {
         write_region(out, region)?;
     }

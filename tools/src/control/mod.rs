@@ -18,7 +18,9 @@
 //! Of the status: `regions` have `phase` (of disk heartbeat: `incomplete`, `no device`, `opening`, `reading`, `starting`,
 //! `steady`, `silent`, `stopping`), `holds` (consumers) and `pins`, `disk` once the device is open (with `path`, `deleted`
 //! and `warnings`), and `up`, whose nodes have `"configured":false` where they are not any more. `stopping` are regions
-//! that write their last block, `refusals` the last 16, oldest first, `last_fence` is that of an earlier daemon in this
+//! that write their last block, `net` the connections (`peers`: `phase` is `none`, `connecting`, `handshake`, `connected`,
+//! `silent` or `lost`; `heard_ms_ago`, `idle_timeout_ms`, `decision_in_ms` and `warning`), `quorum` who heartbeats, who is
+//! connected, `holds` (`for_ms`, `why`) and the last decision, null where there is no quorum (user mode), `refusals` the last 16, oldest first, `last_fence` is that of an earlier daemon in this
 //! place, `log` the log's path. Keys may be added; those that are there keep their names and meaning.
 //!
 //! An event is `{"event":{"number":N,"time":"...","edge":"up","node":{"name":"n1","num":1},"region":"R",
@@ -27,6 +29,11 @@
 //! `up` is who was up when the registration took place; every later change comes as an event, none twice. An entry is
 //! `{"region":"R","node":{...},"since":"..."}`, with the same region as its events: null with the disk method, whose
 //! nodes are up or down as a whole, also for who holds one region.
+//!
+//! Between the events of a watch there are lines `{"note":{"time":"...","about":"connection","text":"...","left_out":0}}`,
+//! which are not answered: about a `connection`, a `hold` (a node for whose fate decisions wait), a `decision` of quorum,
+//! `beat`s that fail or hang, or the `fence`; `text` is the line of the log. Who does not read is not told all of them:
+//! `left_out` says how many before this one are missing.
 //!
 //! A refused request is answered with `{"error":{"message":"...","errno":"ENOENT"}}` (errno where the stack
 //! refused). A connection takes one watch or hold at a time. A line that is no such object is answered with

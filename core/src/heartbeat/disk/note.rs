@@ -125,6 +125,21 @@ impl DiskNote {
         )
     }
 
+    /// Does it say that beats fail, hang, or are given more time?
+    pub(crate) fn is_about_beats(&self) -> bool {
+        matches!(
+            self,
+            Self::BeatFailed(_)
+                | Self::WriteTimeout(_)
+                | Self::HalfSilent { .. }
+                | Self::Hung { .. }
+                | Self::TimeAsked(_)
+                | Self::AllHung
+                | Self::TimeGiven
+                | Self::NotSent { .. }
+        )
+    }
+
     /// As one line.
     pub fn line(&self, region: &Name, device: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -64,7 +64,12 @@ impl State {
             Action::Disk(disk, wanted) => return self.disk(monitor, disk, wanted),
             // Whoever carries out the method knows it: a fence may come from elsewhere, too.
             Action::Fence { method: _, reason } => fence::end(format_args!("fenced: {reason}")),
-            Action::Note(note) => monitor.notes.note(&note),
+            Action::Note(note) => {
+                monitor.notes.note(&note);
+                if let Some(topic) = note.topic() {
+                    self.consumers.values().for_each(|consumer| consumer.note(topic, &note));
+                }
+            }
             Action::Stopped => self.stop(monitor),
         }
         None

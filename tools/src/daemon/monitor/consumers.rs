@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use uo2cb_core::heartbeat::{Edge, Event, NodeName};
-use uo2cb_core::{ConsumerId, Input, Name, Refusal, Subscribe};
+use uo2cb_core::{ConsumerId, Input, Name, Note, Refusal, Subscribe, Topic};
 
 use super::{Awaiting, Monitor};
 
@@ -14,6 +14,9 @@ pub(crate) type Registered = Box<dyn FnOnce(Result<Vec<UpIn>, Refusal>) + Send>;
 pub(crate) trait Consumer: Send {
     /// Pass the event on; [`Monitor::delivered`] is to be called when it has arrived.
     fn tell(&self, event: Event);
+
+    /// A line about connections, quorum or what may end in a fence, for who watches. May be left out.
+    fn note(&self, _: Topic, _: &Note) {}
 
     /// Nothing more will come.
     fn end(self: Box<Self>, why: Ended);

@@ -196,6 +196,11 @@ impl Monitor {
         self.clock.now().mono
     }
 
+    /// The same moment by both clocks.
+    pub(crate) fn moment(&self) -> Now {
+        self.clock.now()
+    }
+
     /// Requests without an answer.
     pub(crate) fn waiting(&self) -> usize {
         self.enter(|state, _| state.awaiting.len())

@@ -28,6 +28,8 @@ struct Queue {
     lines: VecDeque<Vec<u8>>,
     /// How much of the first line has been written.
     written: usize,
+    /// Lines since the last one that were not even queued.
+    left_out: u64,
     /// Nothing can be sent any more.
     broken: bool,
 }
@@ -57,6 +59,19 @@ impl Outgoing {
     /// Sends a line. A client that has not read the last 64 is given up.
     pub(super) fn say(&self, line: &Value) {
         self.say_line(format!("{line}\n").into_bytes());
+    }
+
+    /// Sends a line that is no event, and may be left out, if the client has read most of what it was sent. The line is told
+    /// how many before it were left out.
+    pub(super) fn say_if_read(&self, line: impl FnOnce(u64) -> Value) {
+        let mut queue = self.queue.lock();
+        if queue.lines.len() >= QUEUE / 2 {
+            queue.left_out += 1;
+            return;
+        }
+        let left_out = std::mem::take(&mut queue.left_out);
+        drop(queue);
+        self.say(&line(left_out));
     }
 
     /// The same for a line with its end.

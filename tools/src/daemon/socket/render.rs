@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 use uo2cb_core::heartbeat::{Cause, Event, NodeName};
-use uo2cb_core::{Errno, Refusal};
+use uo2cb_core::{Errno, Note, Refusal, Topic};
 
-use crate::daemon::clock::utc;
+use crate::daemon::clock::{unix_now, utc};
 use crate::daemon::monitor::UpIn;
 
 pub(super) fn event(event: &Event) -> Value {
@@ -25,6 +25,16 @@ pub(super) fn event(event: &Event) -> Value {
         "cause": cause,
         "pid": pid,
         "text": event.to_string(),
+    }})
+}
+
+/// `left_out`: how many before it were, because the client did not read.
+pub(super) fn note(topic: Topic, note: &Note, left_out: u64) -> Value {
+    json!({"note": {
+        "time": utc(unix_now()),
+        "about": topic.word(),
+        "text": note.to_string(),
+        "left_out": left_out,
     }})
 }
 

@@ -9,8 +9,8 @@ use std::time::Instant;
 
 use rustix::event::PollFlags;
 use serde_json::{Value, json};
-use uo2cb_core::ConsumerId;
 use uo2cb_core::heartbeat::Event;
+use uo2cb_core::{ConsumerId, Note, Topic};
 
 use super::outgoing::Outgoing;
 use super::{Wake, render};
@@ -225,7 +225,7 @@ impl Session {
             Interest { region: region.map(str::as_bytes), priority, patience: Some(PATIENCE), edge: None };
         let consumer = node.monitor.subscribe(
             interest,
-            Box::new(Remote { out: Arc::clone(&self.out) }),
+            Box::new(Remote { out: Arc::clone(&self.out), watches: region.is_none() }),
             Box::new(move |result| {
                 let line = match (&result, name) {
                     (Ok(up), None) => json!({"watching": {"up": render::up(up)}}),
@@ -276,11 +276,19 @@ impl Session {
 /// The monitor's end of a client.
 struct Remote {
     out: Arc<Outgoing>,
+    /// All that happens, not one region only.
+    watches: bool,
 }
 
 impl Consumer for Remote {
     fn tell(&self, event: Event) {
         self.out.say(&render::event(&event));
+    }
+
+    fn note(&self, topic: Topic, note: &Note) {
+        if self.watches {
+            self.out.say_if_read(|left_out| render::note(topic, note, left_out));
+        }
     }
 
     fn end(self: Box<Self>, why: Ended) {

@@ -5,6 +5,7 @@
 
 #[cfg(test)]
 mod figures;
+mod net;
 mod regions;
 #[cfg(test)]
 mod tests;
@@ -13,9 +14,10 @@ mod text;
 use std::io::Write;
 
 use serde_json::{Map, Value, json};
-use uo2cb_core::{Engine, NodeNum, Status};
+use uo2cb_core::{Engine, NodeNum, Now, Status};
 
-use self::regions::Regions;
+use self::net::Moment;
+use self::regions::{Regions, ms};
 use super::clock::utc;
 use super::monitor::Monitor;
 
@@ -26,6 +28,10 @@ const PART: usize = 16;
 pub(crate) fn line(monitor: &Monitor, mut members: Map<String, Value>) -> Vec<u8> {
     let overview = monitor.read(Engine::overview);
     members.extend(stack(&overview));
+    let Now { mono: now, unix } = monitor.moment();
+    let moment = Moment { now, unix };
+    members.insert("net".into(), net::net(&overview, moment));
+    members.insert("quorum".into(), net::quorum(&overview, moment));
     members.insert("waiting".into(), monitor.waiting().into());
     members.insert("log".into(), monitor.notes.place().map_or(Value::Null, Value::from));
     members.insert("refusals".into(), refusals(monitor));
@@ -71,6 +77,9 @@ fn stack(status: &Status) -> Map<String, Value> {
         json!({
             "name": cluster.name.to_string(),
             "fence_method": cluster.fence_method.word(),
+            "idle_timeout_ms": ms(cluster.idle_timeout),
+            "keepalive_delay_ms": ms(cluster.keepalive_delay),
+            "reconnect_delay_ms": ms(cluster.reconnect_delay),
             "nodes": cluster.nodes.iter().map(node).collect::<Vec<_>>(),
         })
     });

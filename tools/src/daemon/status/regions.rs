@@ -89,7 +89,8 @@ fn word(phase: DiskPhase, disk: Option<&DiskStatus>, now: Instant) -> &'static s
     if silent { "silent" } else { phase.word() }
 }
 
-fn ms(duration: Duration) -> u64 {
+/// Whole milliseconds.
+pub(super) fn ms(duration: Duration) -> u64 {
     duration.as_millis().try_into().unwrap_or(u64::MAX)
 }
 
