@@ -11,7 +11,7 @@ use crate::heartbeat::event::{Edge, Event, NodeName};
 use crate::ids::{Caller, ConsumerId, ItemId, RequestId, View};
 use crate::net::{NetEvent, NetRequest};
 use crate::nodeman::address::Address;
-use crate::note::Note;
+use crate::note::{Note, Topic};
 use crate::tree::{Answer, Change, Op};
 
 /// What the driver hands in.
@@ -123,7 +123,10 @@ pub enum Action {
     /// Do this with a region's disk, which has the region's name, then hand in [`Input::Disk`]; nothing after
     /// [`DiskRequest::Close`]. A disk has one request to read or write at a time.
     Disk(ItemId, DiskRequest),
-    /// This node must go, at once: nothing but lines for the log comes before it in what is polled with it.
+    /// Tell who watches, beside events, and whatever the log shows.
+    Watched(Topic, Note),
+    /// This node must go, at once: nothing but lines, for the log and who watches, comes before it in what is
+    /// polled with it.
     Fence {
         /// The word in `fence_method`.
         method: FenceMethod,

@@ -264,6 +264,7 @@ impl Run {
                 Action::Stopped => Some(Output::Stopped),
                 Action::Disk(_, DiskRequest::Read { .. } | DiskRequest::Write { .. })
                 | Action::Net(_)
+                | Action::Watched(..)
                 | Action::Fence { .. } => None,
                 Action::Disk(disk, DiskRequest::Close) => {
                     let last = self.opening.iter().rev().find(|(_, opened)| **opened == disk);

@@ -320,6 +320,7 @@ fn starts_take_their_time() {
 fn daemons_on_one_disk_see_each_other() {
     side_by_side(&[
         ("demonstration", demonstration::ends_well),
+        ("demonstration of a cut", demonstration::cut_ends_well),
         ("three", || {
             let disk = Disk::new("three");
             let mut daemons: Vec<_> = (0..3).map(|own| Daemon::new(own, 4, &[])).collect();

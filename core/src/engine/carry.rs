@@ -108,6 +108,9 @@ impl Engine {
     }
 
     pub(super) fn note(&mut self, note: Note) {
+        if let Some(topic) = note.topic() {
+            self.actions.push_back(Action::Watched(topic, note.clone()));
+        }
         if self.machines.logmask.shows(note.subject()) {
             self.actions.push_back(Action::Note(note));
         }

@@ -16,7 +16,10 @@ impl Run {
         let (request, caller) = (RequestId(u64::MAX), Caller::default());
         self.engine.handle(self.now(), Input::Tree { request, caller, view, op });
         // Connections may have become due meanwhile.
-        let other = |action: &Action| !matches!(action, Action::Net(_) | Action::Note(Note::Net(_)));
+        let about_connections = |action: &Action| {
+            matches!(action, Action::Net(_) | Action::Watched(..) | Action::Note(Note::Net(_)))
+        };
+        let other = |action: &Action| !about_connections(action);
         let mut actions: Vec<_> = iter::from_fn(|| self.poll_action()).filter(other).collect();
         match (actions.pop(), actions.pop()) {
             (Some(Action::Reply { result: Ok(Reply::Tree(answer)), .. }), None) => answer,

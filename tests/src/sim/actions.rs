@@ -67,6 +67,7 @@ impl World {
                 Ok(())
             }
             Action::Note(note @ (uo2cb_core::Note::Net(_) | uo2cb_core::Note::Quorum(_)))
+            | Action::Watched(_, note)
                 if self.plan.faults.is_empty() && self.now > QUIET =>
             {
                 Err(broken("a quiet cluster says nothing", format!("node {n}: {note}")))
@@ -87,6 +88,7 @@ impl World {
             }
             Action::Reply { .. }
             | Action::Expelled { .. }
+            | Action::Watched(..)
             | Action::Changed { .. }
             | Action::Fence { .. } => Ok(()),
         }

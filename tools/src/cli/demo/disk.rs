@@ -1,11 +1,9 @@
 //! Disk heartbeat of three nodes on this machine, each a daemon of its own, on one file.
 
+use super::NODES;
 use super::script::{Script, Step};
 
-/// The nodes, by number. The first one is watched.
-pub(super) const NODES: [&str; 3] = ["alpha", "beta", "gamma"];
-
-/// The session. `port`: each node listens on it at an address of its own.
+/// The session. The first node is watched. `port`: each node listens on it at an address of its own.
 pub(super) fn steps(port: u16) -> Vec<Step> {
     let mut script = Script::default();
     script

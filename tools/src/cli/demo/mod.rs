@@ -1,5 +1,6 @@
 //! `uo2cb demo`: a session of a cluster stack with three nodes, in a real shell, through a real mount.
 
+mod cut;
 mod disk;
 pub(super) mod lifeline;
 mod namespace;
@@ -23,8 +24,6 @@ use self::script::Step;
 use self::shell::{Ended, Shell};
 use super::{Fail, say};
 
-/// How long one step may take.
-const STEP: Duration = Duration::from_secs(20);
 /// How long a step takes at least for its time to be shown.
 const SLOW: Duration = Duration::from_millis(500);
 /// How long clearing away may take.
@@ -40,30 +39,54 @@ pub(crate) struct Demo {
     /// Heartbeat on a disk instead: three daemons on one file, one of which is killed; takes half a minute
     #[arg(long)]
     disk: bool,
+    /// The network is cut instead: two daemons with a disk and a switch between them, one of which must go; takes a minute
+    /// and a half, and the commands ip, unshare and nsenter
+    #[arg(long, conflicts_with = "disk")]
+    cut: bool,
     /// Already in a name space of its own
     #[arg(long, hide = true)]
     in_namespace: bool,
 }
 
+/// The nodes, by number. Each has a daemon with a mount of this name where there are several.
+const NODES: [&str; 3] = ["alpha", "beta", "gamma"];
+
 impl Demo {
+    fn session(&self) -> Session {
+        match (self.disk, self.cut) {
+            (true, _) => Session::Disk,
+            (_, true) => Session::Cut,
+            (false, false) => Session::User,
+        }
+    }
+
     pub(crate) fn run(self) -> Result<(), Fail> {
         // Before any thread: a process with threads cannot enter a user name space.
+        let session = self.session();
         if self.in_namespace {
             namespace::enter()?;
         }
         match mountpoint::may_mount(false) {
             Err(Error::NoFusermount) if !self.in_namespace => {
                 say("# no fusermount3 here: this goes into a user name space of its own\n");
-                return namespace::again(self.disk);
+                return namespace::again(session.option());
             }
             other => other?,
+        }
+        if session == Session::Cut {
+            cut::missing()?;
+            // Its nodes have networks of their own, and so has what lies between them.
+            if !namespace::enter_network()? {
+                say("# only root may make networks: this goes into a user name space of its own\n");
+                return namespace::again(session.option());
+            }
         }
         let interrupted = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&interrupted);
         ctrlc::set_handler(move || flag.store(true, Ordering::SeqCst))
             .map_err(|error| Fail::new(format!("no signal handler: {error}")))?;
         let stage = Stage::new()?;
-        let mut played = play(&stage, self.disk, &interrupted);
+        let mut played = play(&stage, session, &interrupted);
         if played.is_err() && interrupted.load(Ordering::SeqCst) {
             // The shell and what runs in it were interrupted too: whatever they did not do is no failure.
             played = Err(Played::Failed("interrupted".into()));
@@ -72,7 +95,7 @@ impl Demo {
         match played {
             Err(Played::NotMounted(_)) if !self.in_namespace && cleared.is_ok() => {
                 say("# mounting is refused here: this goes into a user name space of its own\n");
-                namespace::again(self.disk)
+                namespace::again(session.option())
             }
             Err(Played::NotMounted(why)) => {
                 Err(Fail::new(format!("demo: the tree cannot be mounted: {why}")))
@@ -87,16 +110,42 @@ impl Demo {
     }
 }
 
+/// What is played.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Session {
+    User,
+    Disk,
+    Cut,
+}
+
+impl Session {
+    /// How it is asked for.
+    fn option(self) -> Option<&'static str> {
+        match self {
+            Self::User => None,
+            Self::Disk => Some("--disk"),
+            Self::Cut => Some("--cut"),
+        }
+    }
+
+    fn steps(self) -> Vec<Step> {
+        match self {
+            Self::User => script::steps(free_port()),
+            Self::Disk => disk::steps(free_port()),
+            Self::Cut => cut::steps(),
+        }
+    }
+}
+
 /// Why a demonstration did not get to its end.
 enum Played {
     NotMounted(String),
     Failed(String),
 }
 
-fn play(stage: &Stage, disk: bool, interrupted: &AtomicBool) -> Result<(), Played> {
+fn play(stage: &Stage, session: Session, interrupted: &AtomicBool) -> Result<(), Played> {
     let mut shell = stage.shell().map_err(|error| Played::Failed(format!("no shell: {error}")))?;
-    let steps = if disk { disk::steps(free_port()) } else { script::steps(free_port()) };
-    for Step { title, command, succeeds, shows, events } in steps {
+    for Step { title, command, succeeds, shows, events, within } in session.steps() {
         // Whoever reads no further wants no more of it.
         let show = |text: &str| {
             if !say(text) {
@@ -108,12 +157,12 @@ fn play(stage: &Stage, disk: bool, interrupted: &AtomicBool) -> Result<(), Playe
         }
         show(&format!("$ {command}\n"));
         let mounts = command.starts_with("uo2cb mount");
-        let expected = shell::Expected { succeeds, shows, events, within: STEP };
+        let expected = shell::Expected { succeeds, shows, events, within };
         let begin = Instant::now();
         let ran = shell.run(&command, &expected, interrupted, |line| show(&format!("{line}\n")));
         match ran {
             Ok(ran) if ran.success == succeeds => {
-                if disk && begin.elapsed() > SLOW {
+                if session != Session::User && begin.elapsed() > SLOW {
                     say(&format!("# after {:.1} s\n", begin.elapsed().as_secs_f64()));
                 }
             }
@@ -203,7 +252,7 @@ impl Stage {
     }
 
     fn try_clear(&self) -> io::Result<()> {
-        for place in disk::NODES.into_iter().chain(["config"]) {
+        for place in NODES.into_iter().chain(["config"]) {
             let mount = self.folder.join(place);
             if mountpoint::ours(&mount) {
                 // Whether it went well is seen below.

@@ -1,5 +1,7 @@
 //! What is played.
 
+use std::time::Duration;
+
 /// One command, and what must come of it.
 pub(super) struct Step {
     /// What the following is about; empty: more of the same.
@@ -11,7 +13,12 @@ pub(super) struct Step {
     pub(super) shows: Vec<&'static str>,
     /// How many lines about events.
     pub(super) events: usize,
+    /// How long it may take.
+    pub(super) within: Duration,
 }
+
+/// How long a step may take that nothing else is said of.
+const STEP: Duration = Duration::from_secs(20);
 
 const REGION: &str = "8F3C0D9A4B7E4C21A6D55E0B9C1F7A32";
 
@@ -21,7 +28,8 @@ pub(super) struct Script(Vec<Step>);
 
 impl Script {
     pub(super) fn title(&mut self, title: &'static str) -> &mut Self {
-        let step = Step { title, command: String::new(), succeeds: true, shows: Vec::new(), events: 0 };
+        let (command, shows) = (String::new(), Vec::new());
+        let step = Step { title, command, succeeds: true, shows, events: 0, within: STEP };
         self.0.push(step);
         self
     }
@@ -29,6 +37,14 @@ impl Script {
     /// A command that works and shows all of `shows`.
     pub(super) fn works(&mut self, command: &str, shows: &[&'static str]) -> &mut Self {
         self.step(command, true, shows, 0)
+    }
+
+    /// The last command may take longer.
+    pub(super) fn within(&mut self, seconds: u64) -> &mut Self {
+        if let Some(last) = self.0.last_mut() {
+            last.within = Duration::from_secs(seconds);
+        }
+        self
     }
 
     /// A command that is refused with this text.
@@ -51,7 +67,8 @@ impl Script {
             _ => "",
         };
         self.0.retain(|step| !step.command.is_empty());
-        self.0.push(Step { title, command: command.into(), succeeds, shows: shows.to_vec(), events });
+        let (command, shows) = (command.to_owned(), shows.to_vec());
+        self.0.push(Step { title, command, succeeds, shows, events, within: STEP });
         self
     }
 }

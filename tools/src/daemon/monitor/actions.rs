@@ -64,11 +64,9 @@ impl State {
             Action::Disk(disk, wanted) => return self.disk(monitor, disk, wanted),
             // Whoever carries out the method knows it: a fence may come from elsewhere, too.
             Action::Fence { method: _, reason } => fence::end(format_args!("fenced: {reason}")),
-            Action::Note(note) => {
-                monitor.notes.note(&note);
-                if let Some(topic) = note.topic() {
-                    self.consumers.values().for_each(|consumer| consumer.note(topic, &note));
-                }
+            Action::Note(note) => monitor.notes.note(&note),
+            Action::Watched(topic, note) => {
+                self.consumers.values().for_each(|consumer| consumer.note(topic, &note));
             }
             Action::Stopped => self.stop(monitor),
         }
