@@ -1,7 +1,7 @@
 //! TCP between the nodes: streams of bytes that arrive in order, in pieces, after a delay, and again and again if the way
 //! is cut.
 //!
-//! - Each direction of a connection is a [`Flow`]. Its bytes arrive if the way there is open, and are done with if the way
+//! - Each direction of a connection is a `Flow`. Its bytes arrive if the way there is open, and are done with if the way
 //!   back is open too: it carries the acknowledgement. Otherwise they are sent again, after the times of Linux
 //!   ([`stream`](super::stream)), and what is written meanwhile waits behind them. So a cut of one direction stops both: one of them
 //!   arrives once and is not acknowledged, which nobody above TCP notices (`reference/o2net-observed.md`, section 4).
