@@ -6,15 +6,16 @@ use std::time::{Duration, Instant};
 
 use uo2cb_tests::guest::Error;
 
-use crate::cluster::Cluster;
+use crate::capture;
+use crate::cluster::{Cluster, IDLE_MS};
 use crate::events::{POLL_INTERVAL, Side as _, WAIT_LIMIT, history};
-use crate::network;
+use crate::figures::LATE;
 use crate::ours::Ours;
 use crate::peer::Peer;
 use crate::setup::{Setup, word};
 
 /// Beats without a change after which a node is dead: few, since they are waited for.
-const DEAD_THRESHOLD: u32 = 5;
+const DEAD_THRESHOLD: u32 = 7;
 /// How long nothing changes.
 const STEADY: Duration = Duration::from_secs(61);
 
@@ -28,6 +29,7 @@ pub(crate) fn run(
     let Cluster { ours: our_num, theirs: their_num } = cluster;
     let mut setup = Setup::new(name, uo2cb, cluster)?;
     let (mut ours, mut peer) = start(&mut setup, ours_first)?;
+    setup.connected("both are up", &mut ours, &mut peer, ["", ""])?;
     steady(&mut setup, &mut ours, &mut peer)?;
 
     // The first to have started leaves by rmdir, the other by the end of its daemon: the other side sees
@@ -43,6 +45,7 @@ pub(crate) fn run(
     let seen = peer.until(our_num, false, told)?;
     // The last block is there when rmdir returns, so the next beat sees it.
     setup.figures.between("ours leaves, seen by the kernel after", left, seen, 0..=1);
+    setup.both_said("ours leaves", &ours, &peer, ["gone", "shutdown? gone"]);
     setup.figures.equal("our slot then", &word(&setup.slot(our_num)?, "state"), "left");
     setup.figures.equal("our generation then", &setup.generation(our_num)?, "0x0000000000000000");
     let told = peer.so_far()?;
@@ -54,11 +57,13 @@ pub(crate) fn run(
     setup.figures.between("ours joins again, seen by the kernel after", begin, seen, 0..=2);
     let new = setup.generation(our_num)?;
     setup.figures.check("our generation is a new one", new != old);
+    setup.connected("ours joins again", &mut ours, &mut peer, ["", ""])?;
 
     let (old, told) = (setup.generation(their_num)?, ours.so_far()?);
     let left = peer.leave()?;
     let seen = ours.until(their_num, false, told)?;
     setup.figures.between("the kernel leaves, seen by ours after", left, seen, 0..=1);
+    setup.both_said("the kernel leaves", &ours, &peer, ["shutdown? gone", "gone"]);
     setup.figures.equal("its slot then", &word(&setup.slot(their_num)?, "state"), "left");
     let told = ours.so_far()?;
     let (begin, took) = peer.join()?;
@@ -66,6 +71,7 @@ pub(crate) fn run(
     let seen = ours.until(their_num, true, told)?;
     setup.figures.between("the kernel joins again, seen by ours after", begin, seen, 0..=2);
     setup.figures.check("its generation is a new one", setup.generation(their_num)? != old);
+    setup.connected("the kernel joins again", &mut ours, &mut peer, ["", ""])?;
 
     // A node dies within a beat after its last block. The other side finds that block new at most one beat after
     // it was written, and the same at each of the next DEAD_THRESHOLD beats: that many beats, one more or less.
@@ -86,14 +92,23 @@ pub(crate) fn run(
     let (_, took) = ours.join(&setup.image)?;
     setup.figures.time("ours is back, steady after", took, 3..=4);
     setup.figures.check("our generation is a new one again", setup.generation(our_num)? != new);
+    // It finds out at once, and goes on trying until it is declared dead.
+    setup.connected("ours is back", &mut ours, &mut peer, ["", "shutdown gone none|shutdown*"])?;
 
-    fence_free(&mut setup, &mut peer)?;
+    setup.no_complaint(Some(&peer));
     let kernel = peer.events()?;
     let told = ours.so_far()?;
     let killed = peer.kill();
     let seen = ours.until(their_num, false, told)?;
     setup.figures.between("the kernel is killed, declared dead by ours after", killed, seen, dead);
-    setup.figures.equal("livenodes of ours then", &ours.debug("livenodes")?, &format!("{our_num} \n"));
+    setup.figures.equal("livenodes of ours then", &ours.debug("o2hb/livenodes")?, &format!("{our_num} \n"));
+    let said = setup.talk.said(&mut setup.figures, "the kernel is killed", &ours, their_num, "idle+ gone");
+    if let Some(first) = said.first() {
+        // Its last keepalive may have been a second before.
+        let most = f64::from(IDLE_MS) / 1000.0;
+        setup.figures.within("the kernel is killed, idle after", killed, first.at, most - 1.5..=most + LATE);
+    }
+    setup.no_complaint(None);
 
     // Nothing but what is told above. Each side's own leave is the end of both for it; a daemon that is killed, or
     // that ends and lets its consumers go, tells nothing of that.
@@ -135,12 +150,12 @@ fn start(setup: &mut Setup, ours_first: bool) -> Result<(Ours, Peer), Error> {
 fn steady(setup: &mut Setup, ours: &mut Ours, peer: &mut Peer) -> Result<(), Error> {
     let before = [history(&ours.events()?), history(&peer.events()?)];
     let generations = [setup.generation(0)?, setup.generation(1)?];
-    let until = Instant::now() + STEADY;
-    setup.both_list_both(ours, peer)?;
+    let (begin, until) = (capture::now(), Instant::now() + STEADY);
+    setup.both_list_both(ours, peer, true)?;
     setup.dump_is_what_the_kernel_reads(peer)?;
     while Instant::now() < until {
         thread::sleep(Duration::from_secs(4).min(until.saturating_duration_since(Instant::now())));
-        setup.both_list_both(ours, peer)?;
+        setup.both_list_both(ours, peer, true)?;
         for (node, generation) in (0..).zip(&generations) {
             let slot = setup.slot(node)?;
             // On a busy machine a beat may be later than the second look.
@@ -155,37 +170,8 @@ fn steady(setup: &mut Setup, ours: &mut Ours, peer: &mut Peer) -> Result<(), Err
     }
     let after = [history(&ours.events()?), history(&peer.events()?)];
     setup.figures.check("no node went up or down in a minute", before == after);
-    fence_free(setup, peer)?;
-    unconnected(setup, peer)
-}
-
-/// Neither side has had anything to complain about, and the kernel has made no decision to fence or not to.
-fn fence_free(setup: &mut Setup, peer: &mut Peer) -> Result<(), Error> {
-    for line in peer.log()? {
-        // Its handshake into a connection that ours has closed already: to be removed with an o2net here.
-        let closed = line.text.contains("o2net_sendpage") && line.text.ends_with("failed with -32");
-        // With so low a dead threshold it says so after 4 seconds in which this machine was too busy to write.
-        let busy = ["hb write hung", "o2hb_nego_timeout"].iter().any(|word| line.text.contains(word));
-        let bad = ["ERROR", "fencing"].iter().any(|word| line.text.contains(word)) && !closed && !busy;
-        setup.figures.check(&format!("no complaint of the kernel: {}", line.text), !bad);
-    }
-    let log = setup.log();
-    for line in log.lines() {
-        setup.figures.check(&format!("no complaint of ours: {line}"), !line.contains(" WARN "));
-    }
-    Ok(())
-}
-
-/// The network is there, and no connection comes about, as [`Peer::boot`] says: the higher number connects.
-fn unconnected(setup: &mut Setup, peer: &mut Peer) -> Result<(), Error> {
-    if setup.cluster.ours < setup.cluster.theirs {
-        let closed = format!("o2net: connection from {}:", network::GUEST);
-        let said = setup.log().contains(&closed);
-        setup.figures.check("the kernel has connected to ours, which has closed that", said);
-    } else {
-        let waited = "o2net: No connection established with node 1 after 30.0 seconds";
-        let said = peer.log()?.iter().any(|line| line.text.contains(waited));
-        setup.figures.check("the kernel has waited for a connection", said);
-    }
+    setup.both_said("in a minute", ours, peer, ["", ""]);
+    setup.only_keepalives(begin)?;
+    setup.no_complaint(Some(peer));
     Ok(())
 }

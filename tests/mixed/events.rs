@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use uo2cb_tests::guest::Error;
+use uo2cb_tests::lines::Line;
 
 /// Time between two reads of a state that no event announces.
 pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(250);
@@ -30,13 +31,19 @@ impl fmt::Display for Event {
 
 /// One side of the cluster.
 pub(crate) trait Side {
+    /// `ours` or `the kernel`.
+    fn name(&self) -> &'static str;
+
     /// All its events so far.
     fn events(&mut self) -> Result<Vec<Event>, Error>;
+
+    /// Its log so far, without what is in front of the text of a line.
+    fn lines(&self) -> Vec<Line>;
 
     /// Did it report that `node` went down because its generation changed? `generations`: the old and the new one.
     fn restarted(&mut self, node: u8, generations: [&str; 2]) -> Result<bool, Error>;
 
-    /// A file of its debugfs, below `o2hb`.
+    /// A debug file, as `o2hb/livenodes`.
     fn debug(&mut self, file: &str) -> Result<String, Error>;
 
     /// How many events there are so far. Read before an action whose event is waited for: the times of two clocks
@@ -60,6 +67,13 @@ pub(crate) trait Side {
             }
             std::thread::sleep(POLL_INTERVAL);
         }
+    }
+
+    /// When it has seen `node` come up last.
+    fn last_up(&mut self, node: u8) -> Result<Instant, Error> {
+        let events = self.events()?;
+        let up = events.iter().rev().find(|event| event.node == node && event.up);
+        Ok(up.ok_or_else(|| format!("node {node} never came up"))?.at)
     }
 }
 

@@ -26,18 +26,25 @@ impl Figures {
 
     /// Checks the time from one moment to another against how many beats it may take.
     pub(crate) fn between(&mut self, what: &str, from: Instant, to: Instant, beats: RangeInclusive<u32>) {
-        let before = from.saturating_duration_since(to).as_secs_f64();
-        self.seconds(what, to.saturating_duration_since(from).as_secs_f64() - before, beats);
+        self.time_in_beats(what, seconds(from, to), beats);
+    }
+
+    /// Checks the time from one moment to another, in seconds; see [`EARLY`].
+    pub(crate) fn within(&mut self, what: &str, from: Instant, to: Instant, allowed: RangeInclusive<f64>) {
+        self.judge(what, seconds(from, to), allowed.start() - EARLY, *allowed.end());
     }
 
     /// Checks a time against how many beats it may take.
     pub(crate) fn time(&mut self, what: &str, time: Duration, beats: RangeInclusive<u32>) {
-        self.seconds(what, time.as_secs_f64(), beats);
+        self.time_in_beats(what, time.as_secs_f64(), beats);
     }
 
-    fn seconds(&mut self, what: &str, time: f64, beats: RangeInclusive<u32>) {
+    fn time_in_beats(&mut self, what: &str, time: f64, beats: RangeInclusive<u32>) {
         let (least, most) = (f64::from(*beats.start()), f64::from(*beats.end()));
-        let (least, most) = (least * BEAT - EARLY, most * (BEAT + LATE_BEAT) + LATE);
+        self.judge(what, time, least * BEAT - EARLY, most * (BEAT + LATE_BEAT) + LATE);
+    }
+
+    fn judge(&mut self, what: &str, time: f64, least: f64, most: f64) {
         let right = (least..=most).contains(&time);
         let verdict = if right { "" } else { "  <-- WRONG" };
         let judged = format!("{what}: {time:.2} s, allowed {least:.1} to {most:.1}");
@@ -68,4 +75,9 @@ impl Figures {
     pub(crate) fn wrong(&self) -> &[String] {
         &self.wrong
     }
+}
+
+/// From one moment to another, which may be before it.
+pub(crate) fn seconds(from: Instant, to: Instant) -> f64 {
+    to.saturating_duration_since(from).as_secs_f64() - from.saturating_duration_since(to).as_secs_f64()
 }

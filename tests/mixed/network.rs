@@ -1,45 +1,69 @@
-//! A network of a scenario's own: one link between host and guest.
+//! A network of a scenario's own: a switch with two ports, one for our daemons, one for guests.
 
-use std::process::Command;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
 
+use tempfile::TempDir;
 use uo2cb_tests::guest::{Builder, Error};
+use uo2cb_tests::switch::space::NameSpace;
+use uo2cb_tests::switch::{PORT, Switch, frame};
 
-/// The host's address.
-pub(crate) const HOST: &str = "10.77.0.1";
-/// The guest's address.
-pub(crate) const GUEST: &str = "10.77.0.2";
+use crate::cluster::Cluster;
 
-/// Moves this thread, and all processes that it starts from now on, into a new network name space. It ends with the
-/// last of them, so every scenario can have the same addresses.
-pub(crate) fn enter() -> Result<(), Error> {
-    // SAFETY: of this thread only the network changes; descriptors and memory stay shared with the others.
-    unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNET) }
-        .map_err(|error| format!("a network name space: {error}"))?;
-    for line in [
-        "link set lo up",
-        "tuntap add dev tap0 mode tap",
-        &format!("address add {HOST}/24 dev tap0"),
-        "link set tap0 up",
-    ] {
-        let output = Command::new("ip").args(line.split(' ')).output();
-        let output = output.map_err(|error| format!("ip (package iproute2): {error}"))?;
-        if !output.status.success() {
-            return Err(format!("ip {line}: {}", String::from_utf8_lossy(&output.stderr).trim()).into());
-        }
-    }
-    Ok(())
+pub(crate) struct Network {
+    cluster: Cluster,
+    /// Where our daemons run.
+    space: NameSpace,
+    switch: Switch,
+    /// Of short path: it has sockets in it.
+    _folder: TempDir,
 }
 
-/// A guest with the other end of the link.
-pub(crate) fn attach(guest: Builder) -> Builder {
-    let link = "tap,id=link,ifname=tap0,script=no,downscript=no";
-    guest
-        .module("virtio_pci")
-        .module("virtio_net")
-        .argument("-netdev")
-        .argument(link)
-        .argument("-device")
+/// The port of a node: no address ends in 0, which is a node's number here.
+pub(crate) fn port(node: u8) -> u8 {
+    node + 1
+}
+
+pub(crate) fn address(node: u8) -> Ipv4Addr {
+    frame::address(port(node))
+}
+
+/// A node as both sides name it in their logs.
+pub(crate) fn place(node: u8) -> String {
+    format!("node n{node} (num {node}) at {}:{PORT}", address(node))
+}
+
+impl Network {
+    pub(crate) fn new(cluster: Cluster) -> Result<Self, Error> {
+        let folder = tempfile::tempdir()?;
+        let (switch, space) = (Switch::start(folder.path())?, NameSpace::new()?);
+        switch.tap(port(cluster.ours), &space)?;
+        Ok(Self { cluster, space, switch, _folder: folder })
+    }
+
+    /// Runs something where our daemons run: processes that it starts end with the network, and a daemon listens in the
+    /// network of who writes to `local`.
+    pub(crate) fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.space.run(job)?
+    }
+
+    /// A guest that is plugged in.
+    pub(crate) fn attach(&self, guest: Builder) -> Result<Builder, Error> {
+        let node = self.cluster.theirs;
         // Without a boot program, which is not installed everywhere.
-        .argument("virtio-net-pci,netdev=link,romfile=")
-        .setup(&format!("ifconfig eth0 {GUEST} netmask 255.255.255.0 up"))
+        let card = format!("virtio-net-pci,netdev=link,mac={},romfile=", frame::mac_text(port(node)));
+        let netdev = self.switch.guest(port(node))?;
+        let guest = guest.module("virtio_pci").module("virtio_net");
+        let guest =
+            ["-netdev", &netdev, "-device", &card].iter().fold(guest, |guest, word| guest.argument(word));
+        Ok(guest.setup(&format!("ifconfig eth0 {} netmask 255.255.255.0 up", address(node))))
+    }
+
+    /// The file with everything that was delivered.
+    pub(crate) fn delivered(&self) -> PathBuf {
+        self.switch.capture(false)
+    }
 }

@@ -7,6 +7,8 @@ use uo2cb_tests::guest::Error;
 
 use crate::cluster::Cluster;
 use crate::events::Side;
+use crate::network::place;
+use crate::ours::Ours;
 use crate::peer::Peer;
 use crate::setup::Setup;
 
@@ -25,8 +27,9 @@ pub(crate) fn run(name: &str, uo2cb: &Path, cluster: Cluster) -> Result<Vec<Stri
     let mut peer = setup.boot(THEIRS)?;
     peer.join()?;
     ours.until(their_num, true, 0)?;
-    setup.both_list_both(&mut ours, &mut peer)?;
+    setup.both_list_both(&mut ours, &mut peer, false)?;
     setup.dump_is_what_the_kernel_reads(&mut peer)?;
+    refused(&mut setup, &ours, &peer);
 
     // Killed, and back with another generation before the kernel's next beat or soon after.
     let (old, told) = (setup.generation(our_num)?, peer.so_far()?);
@@ -35,19 +38,44 @@ pub(crate) fn run(name: &str, uo2cb: &Path, cluster: Cluster) -> Result<Vec<Stri
     let (begin, took) = ours.join(&setup.image)?;
     let back = Rejoin { name: "ours", node: our_num, begin, took, old, told };
     back.seen_by(&mut setup, &mut peer)?;
-    setup.both_list_both(&mut ours, &mut peer)?;
-    complaints(&mut setup, &mut peer, [2, 2])?;
+    setup.both_list_both(&mut ours, &mut peer, false)?;
+    complaints(&mut setup, &peer, [2, 2]);
 
     let (old, told) = (setup.generation(their_num)?, ours.so_far()?);
     peer.kill();
     peer = setup.boot(THEIRS)?;
+    setup.talk.rebooted();
     let (begin, took) = peer.join()?;
     let back = Rejoin { name: "the kernel", node: their_num, begin, took, old, told };
     back.seen_by(&mut setup, &mut ours)?;
-    setup.both_list_both(&mut ours, &mut peer)?;
+    setup.both_list_both(&mut ours, &mut peer, false)?;
+    refused(&mut setup, &ours, &peer);
     // The kernel's log has begun anew.
-    complaints(&mut setup, &mut peer, [3, 1])?;
+    complaints(&mut setup, &peer, [3, 1]);
     Ok(setup.conclude())
+}
+
+/// Each has refused the other's handshake since the last time, with both heartbeat timeouts, and no connection came
+/// about.
+fn refused(setup: &mut Setup, ours: &Ours, peer: &Peer) {
+    let tries = "none|shutdown|refused*";
+    setup.both_said(
+        "the thresholds differ",
+        ours,
+        peer,
+        [tries; 2].map(|tries| format!("{tries} refused {tries}")),
+    );
+    let Cluster { ours: our_num, theirs: their_num } = setup.cluster;
+    for (side, other, theirs, own) in
+        [(ours as &dyn Side, their_num, THEIRS, OURS), (peer, our_num, OURS, THEIRS)]
+    {
+        let [theirs, own] = [theirs, own].map(|threshold| (threshold - 1) * 2000);
+        let timeouts =
+            format!("a heartbeat timeout of {theirs} ms, but we use {own} ms locally. Disconnecting.");
+        let line = format!("o2net: {} uses {timeouts}", place(other));
+        let said = side.lines().iter().any(|said| said.text == line);
+        setup.figures.check(&format!("{} says: {line}", side.name()), said);
+    }
 }
 
 /// A node that has restarted.
@@ -84,7 +112,7 @@ impl Rejoin {
 
 /// How often ours and the kernel have logged that the other's dead threshold differs: in the same words, each time the
 /// other has become live.
-fn complaints(setup: &mut Setup, peer: &mut Peer, expected: [usize; 2]) -> Result<(), Error> {
+fn complaints(setup: &mut Setup, peer: &Peer, expected: [usize; 2]) {
     let Cluster { ours, theirs } = setup.cluster;
     let about = |node: u8, device: &str, theirs: u32, ours: u32| {
         let counts = [theirs, ours].map(|threshold| threshold * 2000);
@@ -93,13 +121,12 @@ fn complaints(setup: &mut Setup, peer: &mut Peer, expected: [usize; 2]) -> Resul
     };
     let advice = "Please double check your configuration values for 'O2CB_HEARTBEAT_THRESHOLD'";
     let complaint = format!("{} {advice}", about(theirs, "image", THEIRS, OURS));
-    let by_ours = setup.log().matches(&complaint).count();
+    let by_ours = setup.log().iter().filter(|line| line.text.ends_with(&complaint)).count();
     let complaint = about(ours, "vda", OURS, THEIRS);
     // Two lines there.
-    let log = peer.log()?;
+    let log = peer.lines();
     let pairs = log.iter().zip(log.iter().skip(1));
     let by_kernel =
         pairs.filter(|(line, next)| line.text.ends_with(&complaint) && next.text.ends_with(advice)).count();
     setup.figures.equal("complaints", &format!("{:?}", [by_ours, by_kernel]), &format!("{expected:?}"));
-    Ok(())
 }
