@@ -25,6 +25,7 @@ use crate::message::{Action, Input};
 use crate::note::Note;
 use crate::pending::Pending;
 use crate::status::{self, OwnNode, RegionStatus, Status};
+use crate::throttle::Throttle;
 use crate::time::{Instant, Now};
 use crate::tree::{Owner, Tree};
 use crate::views::Views;
@@ -67,6 +68,7 @@ pub struct Engine {
     consumers: Consumers,
     pending: Pending,
     effects: Effects,
+    throttle: Throttle,
     actions: VecDeque<Action>,
     life: Life,
 }
@@ -83,6 +85,7 @@ impl Engine {
             consumers: Consumers::default(),
             pending: Pending::default(),
             effects: Effects::default(),
+            throttle: Throttle::default(),
             actions: VecDeque::new(),
             life: Life::Running,
         }
@@ -123,7 +126,8 @@ impl Engine {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let Machines { heartbeat, net, quorum, .. } = &self.machines;
         let machines = [heartbeat.next_timeout(), net.next_timeout(), quorum.next_timeout()];
-        let timers = [self.consumers.delivery.next_timeout()].into_iter().chain(machines);
+        let others = [self.consumers.delivery.next_timeout(), self.throttle.next_timeout()];
+        let timers = others.into_iter().chain(machines);
         timers.flatten().min()
     }
 

@@ -62,6 +62,7 @@ mod status;
 #[cfg(test)]
 mod testing;
 mod text;
+mod throttle;
 mod time;
 mod timers;
 pub mod tree;

@@ -1,8 +1,10 @@
 //! Lines for the log: one variant for each, so that tests can match it.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
+use core::time::Duration;
 
 use crate::error::Refusal;
 use crate::fence::{FenceMethod, FenceReason};
@@ -14,6 +16,7 @@ use crate::name::{Name, printable};
 use crate::net::NetNote;
 use crate::nodeman::address::Address;
 use crate::quorum::QuorumNote;
+use crate::throttle::{Cause, Kind};
 
 /// Severity of a line.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -121,6 +124,15 @@ pub enum Note {
     Expelled(ConsumerId, Event),
     /// The driver answered a request that was not waiting: ignored.
     Stale(RequestId),
+    /// Others caused too many lines of a kind.
+    LeftOut {
+        /// How many were not said.
+        count: u64,
+        /// In how much time.
+        within: Duration,
+        /// The last one.
+        last: Box<Self>,
+    },
 }
 
 impl Note {
@@ -132,6 +144,7 @@ impl Note {
             Self::Disk { note, .. } if note.is_error() => Subject::Error,
             Self::Net(note) => note.subject(),
             Self::Quorum(note) => note.subject(),
+            Self::LeftOut { last, .. } => last.subject(),
             Self::Refused { .. }
             | Self::Ignored { .. }
             | Self::NotSubscribed { .. }
@@ -154,6 +167,7 @@ impl Note {
             }
             Self::Disk { note, .. } if note.is_about_beats() => Some(Topic::Beat),
             Self::Fence(_) => Some(Topic::Fence),
+            Self::LeftOut { last, .. } => last.topic(),
             Self::Refused { .. }
             | Self::Ignored { .. }
             | Self::NotSubscribed { .. }
@@ -189,7 +203,26 @@ impl Note {
             | Self::Net(_)
             | Self::Quorum(_)
             | Self::Fence(_) => Level::Warning,
+            Self::LeftOut { last, .. } => last.level(),
         }
+    }
+
+    /// Of lines that others can cause at will: their kind, of which not too many are said.
+    pub(crate) fn kind(&self) -> Option<Kind> {
+        if let Self::Net(note) = self {
+            return note.kind();
+        }
+        if let Self::Quorum(QuorumNote::Held { node, .. }) = self {
+            return Some((Cause::Hold, Some(*node)));
+        }
+        if let Self::Quorum(QuorumNote::Free { node, .. }) = self {
+            return Some((Cause::Free, Some(*node)));
+        }
+        let Self::Disk { note, .. } = self else { return None };
+        let asks = matches!(note, DiskNote::TimeAsked(_) | DiskNote::TimeAskedByNobody);
+        let cause = asks.then_some(Cause::Ask);
+        let cause = cause.or(matches!(note, DiskNote::TimeGiven).then_some(Cause::Give));
+        cause.map(|cause| (cause, None))
     }
 }
 
@@ -261,6 +294,10 @@ impl fmt::Display for Note {
                     "o2hb: consumer {} took too long with event {} ({event}): expelled",
                     consumer.0, event.number
                 )
+            }
+            Self::LeftOut { count, within, last } => {
+                let within = within.as_secs();
+                write!(f, "left out {count} more lines within {within} s, the last of them: {last}")
             }
             Self::Stale(request) => write!(f, "an answer to request {} came too late: ignored", request.0),
         }

@@ -19,6 +19,9 @@ use crate::time::Now;
 impl Engine {
     /// The timeouts of methods, then those of connections, before anything else: who was paused too long must not act as if not.
     pub(super) fn expire(&mut self, now: Now) {
+        for note in self.throttle.take_due(now.mono) {
+            self.note(note);
+        }
         if self.machines.heartbeat.next_timeout().is_some_and(|due| due <= now.mono) {
             let call = Call::nobody(now);
             self.machines.each(call, &mut self.effects, |method, cx| {
@@ -50,7 +53,11 @@ impl Engine {
             // Who has been fenced writes nothing any more.
             Effect::Do(Action::Disk(_, DiskRequest::Write { .. })) if self.life == Life::Fenced => {}
             Effect::Do(action) => self.actions.push_back(action),
-            Effect::Note(note) => self.note(note),
+            Effect::Note(note) => {
+                if let Some(note) = self.throttle.pass(now.mono, note) {
+                    self.note(note);
+                }
+            }
             Effect::Edge(edge) => self.edge(now, edge),
             Effect::Connection(node, edge) => self.connection_edge(now, node, edge),
             Effect::Message(request) => self.message(now, &request),

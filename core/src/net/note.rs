@@ -9,6 +9,7 @@ use super::wire::{Mismatch, ProtocolError};
 use crate::ids::NodeNum;
 use crate::logmask::Subject;
 use crate::nodeman::Address;
+use crate::throttle::{Cause, Kind};
 
 /// Something about connections.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -33,6 +34,8 @@ pub enum NetNote {
     NotEstablished(NodeNum, Duration),
     /// Somebody has connected who may not.
     Stranger(Stranger),
+    /// A time on which nodes agree cannot change any more: its name, and with how many it was agreed on.
+    Agreed(&'static str, u32),
 }
 
 impl NetNote {
@@ -40,6 +43,25 @@ impl NetNote {
         // Happens whenever the other node sees this one first.
         let usual = matches!(self, Self::Stranger(Stranger::NotHeartbeating { .. }));
         if usual { Subject::Conn } else { Subject::Notice }
+    }
+
+    /// Of those that the other end can cause at will; the others keep to timers.
+    pub(crate) fn kind(&self) -> Option<Kind> {
+        let (cause, node) = match self {
+            Self::Connected(node) | Self::Accepted(node) => (Cause::Connect, node),
+            Self::NotConnected(node) => (Cause::Lose, node),
+            Self::Closed(node, _) => (Cause::Close, node),
+            Self::Mismatch(node, _) => (Cause::Mismatch, node),
+            Self::Broken(node, _) => (Cause::Break, node),
+            Self::Stranger(Stranger::Unknown { .. }) => return Some((Cause::Stranger, None)),
+            Self::Stranger(
+                Stranger::Lower { node, .. }
+                | Stranger::NotHeartbeating { node, .. }
+                | Stranger::Second { node, .. },
+            ) => (Cause::Stranger, node),
+            Self::HalfIdle(..) | Self::Idle(..) | Self::NotEstablished(..) | Self::Agreed(..) => return None,
+        };
+        Some((cause, Some(node.num)))
     }
 
     /// Does it say that something is wrong?
@@ -90,6 +112,10 @@ impl fmt::Display for NetNote {
                 Seconds(*idle)
             ),
             Self::Stranger(stranger) => stranger.fmt(f),
+            Self::Agreed(what, peers) => write!(
+                f,
+                "cannot change {what} after the first peer has agreed to it.  {peers} connected peers"
+            ),
         }
     }
 }

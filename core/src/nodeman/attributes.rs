@@ -9,6 +9,7 @@ use crate::error::Refusal;
 use crate::fence::FenceMethod;
 use crate::ids::{ItemId, NodeNum, RequestId};
 use crate::message::Action;
+use crate::net::NetNote;
 use crate::note::Note;
 use crate::number;
 use crate::text::{boolean, line};
@@ -70,7 +71,7 @@ impl NodeManager {
             ClusterFile::IdleTimeout => {
                 let idle = milliseconds(data)?;
                 if idle != cluster.idle_timeout_ms {
-                    agreed(peers)?;
+                    agreed("idle timeout", peers, effects)?;
                     ordered(idle, cluster.keepalive_delay_ms)?;
                     cluster.idle_timeout_ms = idle;
                 }
@@ -78,7 +79,7 @@ impl NodeManager {
             ClusterFile::KeepaliveDelay => {
                 let keepalive = milliseconds(data)?;
                 if keepalive != cluster.keepalive_delay_ms {
-                    agreed(peers)?;
+                    agreed("keepalive delay", peers, effects)?;
                     ordered(cluster.idle_timeout_ms, keepalive)?;
                     cluster.keepalive_delay_ms = keepalive;
                 }
@@ -225,8 +226,13 @@ fn milliseconds(data: &[u8]) -> Result<u32, Refusal> {
     }
 }
 
-fn agreed(peers: u32) -> Result<(), Refusal> {
-    if peers > 0 { Err(Refusal::PeerConnected) } else { Ok(()) }
+/// A time may still change.
+fn agreed(what: &'static str, peers: u32, effects: &mut Effects) -> Result<(), Refusal> {
+    if peers > 0 {
+        effects.note(Note::Net(NetNote::Agreed(what, peers)));
+        return Err(Refusal::PeerConnected);
+    }
+    Ok(())
 }
 
 fn ordered(idle: u32, keepalive: u32) -> Result<(), Refusal> {

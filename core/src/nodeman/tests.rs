@@ -103,9 +103,22 @@ fn with_a_peer_connected_idle_and_keepalive_keep_their_values() {
     let mut manager = super::NodeManager { connected_peers: 1, ..super::NodeManager::default() };
     let name = crate::Name::new(b"c").unwrap();
     manager.make_cluster(crate::ItemId(1), &name).unwrap();
+    let mut effects = super::Effects::default();
+    for (file, what) in
+        [(ClusterFile::IdleTimeout, "idle timeout"), (ClusterFile::KeepaliveDelay, "keepalive delay")]
+    {
+        assert_eq!(manager.store_cluster(file, b"40000", &mut effects), Err(Refusal::PeerConnected));
+        // The kernel's line, with its two spaces.
+        let line = alloc::format!(
+            "o2net: cannot change {what} after the first peer has agreed to it.  1 connected peers"
+        );
+        let said = effects.take().into_iter().map(|effect| match effect {
+            crate::effect::Effect::Note(note) => note.to_string(),
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(said.collect::<Vec<_>>(), [line]);
+    }
     let mut store = |file, data: &[u8]| manager.store_cluster(file, data, &mut super::Effects::default());
-    assert_eq!(store(ClusterFile::IdleTimeout, b"40000"), Err(Refusal::PeerConnected));
-    assert_eq!(store(ClusterFile::KeepaliveDelay, b"1000"), Err(Refusal::PeerConnected));
     assert_eq!(store(ClusterFile::IdleTimeout, b"30000"), Ok(()));
     assert_eq!(store(ClusterFile::KeepaliveDelay, b"2000"), Ok(()));
     assert_eq!(store(ClusterFile::ReconnectDelay, b"9"), Ok(()));

@@ -1,0 +1,89 @@
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use super::*;
+use crate::net::{NetNote, Place, Stranger};
+use crate::nodeman::Address;
+
+fn stranger(port: u16) -> Note {
+    Note::Net(NetNote::Stranger(Stranger::Unknown { from: Address([10, 9, 0, 99]), port }))
+}
+
+fn at(ms: u64) -> Instant {
+    Instant::at(Duration::from_millis(ms))
+}
+
+/// Plays lines at their times. Returns all that is said, with when.
+fn play(lines: impl IntoIterator<Item = u64>, end: u64) -> (Vec<(u64, String)>, Throttle) {
+    let (mut throttle, mut said) = (Throttle::default(), Vec::new());
+    let due = |throttle: &mut Throttle, now: u64, said: &mut Vec<(u64, String)>| {
+        while let Some(next) = throttle.next_timeout().filter(|next| *next <= at(now)) {
+            let ms = u64::try_from(next.since_start().as_millis()).unwrap();
+            said.extend(throttle.take_due(next).into_iter().map(|note| (ms, note.to_string())));
+        }
+    };
+    for (port, ms) in lines.into_iter().enumerate() {
+        due(&mut throttle, ms, &mut said);
+        let passed = throttle.pass(at(ms), stranger(u16::try_from(port).unwrap()));
+        said.extend(passed.map(|note| (ms, note.to_string())));
+    }
+    due(&mut throttle, end, &mut said);
+    (said, throttle)
+}
+
+#[test]
+fn the_pace_of_a_kernel_passes_whole() {
+    let (said, throttle) = play((0..600).map(|attempt| attempt * 1020), 700_000);
+    assert_eq!((said.len(), throttle.next_timeout()), (600, None));
+}
+
+#[test]
+fn of_a_flood_the_first_lines_are_said_and_then_numbers() {
+    // A thousand in each second, for a minute.
+    let (said, throttle) = play(0..60_000, 100_000);
+    assert!(said[..20].iter().enumerate().all(|(port, (ms, line))| *ms == port as u64
+        && *line == alloc::format!("o2net: Attempt to connect from unknown node at 10.9.0.99:{port}")));
+    let (times, lines): (Vec<_>, Vec<_>) = said[20..].iter().cloned().unzip();
+    assert_eq!(times, [10_000, 20_000, 30_000, 40_000, 50_000, 60_000]);
+    assert_eq!(
+        lines[0],
+        "left out 9980 more lines within 10 s, the last of them: o2net: Attempt to connect from unknown node at \
+         10.9.0.99:9999"
+    );
+    let count = |line: &String| line.split(' ').nth(2).and_then(|count| count.parse::<usize>().ok());
+    assert_eq!(lines.iter().filter_map(count).sum::<usize>() + 20, 60_000);
+    assert_eq!(throttle.next_timeout(), None, "and nothing when it is over");
+}
+
+#[test]
+fn after_a_flood_lines_are_said_again() {
+    let later = 60_000;
+    let (said, _) = play((0..100).chain([later, later + 1]), later + 2);
+    assert_eq!(said.len(), 20 + 1 + 2);
+    // Somewhat too many, again and again: never more than the limit in a window.
+    let (said, _) = play((0..1000).map(|n| n * 400), 500_000);
+    assert!(said.len() < 1000 * 20 / 25 + 50 && said.len() > 700, "{}", said.len());
+}
+
+#[test]
+fn nodes_and_causes_are_counted_apart_and_forgotten() {
+    let lost = |num: u8| {
+        let name = crate::Name::new(b"n").unwrap();
+        let (num, address) = (NodeNum::new(num.into()).unwrap(), Address([10, 9, 0, num]));
+        Note::Net(NetNote::NotConnected(Place { id: crate::ItemId(1), name, num, address, port: 7777 }))
+    };
+    let silent = Note::Net(NetNote::NotEstablished(NodeNum::new(3).unwrap(), WINDOW));
+    let mut throttle = Throttle::default();
+    for _ in 0..100 {
+        assert!(throttle.pass(at(0), silent.clone()).is_some(), "others cannot hurry it");
+    }
+    for _ in 0..20 {
+        assert!(throttle.pass(at(0), stranger(1)).is_some());
+        assert!(throttle.pass(at(0), lost(1)).is_some() && throttle.pass(at(0), lost(2)).is_some());
+    }
+    assert!(throttle.pass(at(9_999), lost(2)).is_none() && throttle.pass(at(9_999), stranger(2)).is_none());
+    assert_eq!((throttle.counts.len(), throttle.take_due(at(9_999)).len()), (3, 0));
+    assert_eq!((throttle.take_due(at(10_000)).len(), throttle.next_timeout()), (2, None));
+    assert!(throttle.pass(at(20_000), lost(9)).is_some());
+    assert_eq!(throttle.counts.len(), 1);
+}
