@@ -148,12 +148,12 @@ impl Peer {
         Ok(self.stream.shutdown(std::net::Shutdown::Write)?)
     }
 
-    /// Lets a writer run until the other side takes nothing more for a second. Returns how much it took.
+    /// Sends this again and again until the other side takes nothing more for a second. Returns how many bytes it took.
     pub(crate) fn flood(&mut self, with: &[u8], at_most: usize) -> Result<usize, Error> {
         self.stream.set_write_timeout(Some(Duration::from_secs(1)))?;
         let mut sent = 0;
         while sent < at_most {
-            match self.stream.write(with) {
+            match self.stream.write(&with[sent % with.len()..]) {
                 Ok(length) => sent += length,
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => break,
                 Err(error) => return Err(format!("a flood: {error}").into()),

@@ -32,7 +32,7 @@ pub struct Ours {
     debug: Debugfs,
     end: Option<End>,
     // Dropped last: the daemon would end with its thread.
-    _space: NameSpace,
+    space: NameSpace,
 }
 
 /// Where the debug files are mounted.
@@ -72,13 +72,15 @@ impl Ours {
         let mut mount = space.run(|| Mount::start(server, &["--foreground"]))??;
         let lines = Lines::of(mount.stderr().ok_or_else(|| "no standard error".to_owned())?);
         let image = image.to_owned();
-        let ours = Self { mount, lines, image, debug: Debugfs(debug), end: None, _space: space };
+        let ours = Self { mount, lines, image, debug: Debugfs(debug), end: None, space };
         ours.apply(&cluster::make(node, count, false))?;
         Ok(ours)
     }
 
+    /// From inside the name space: the daemon listens in that of who writes `local`.
     fn apply(&self, calls: &[Call]) -> Result<(), Error> {
-        cluster::apply(self.mount.root(), calls)
+        let (root, calls) = (self.mount.root().to_owned(), calls.to_owned());
+        self.space.run(move || cluster::apply(&root, &calls))?
     }
 }
 
