@@ -27,9 +27,9 @@ pub struct Handshake {
     pub connector: u64,
     /// Milliseconds after which a node without a beat fences itself; 0 with the method `user`.
     pub heartbeat_timeout_ms: u32,
-    /// Milliseconds without a received byte until a connection is idle.
+    /// Milliseconds without a whole message until a connection is idle; parts of one do not count.
     pub idle_timeout_ms: u32,
-    /// Milliseconds without a received byte until a keepalive is sent.
+    /// Milliseconds without a whole message until a keepalive is sent.
     pub keepalive_delay_ms: u32,
     /// Milliseconds between two attempts to connect; not compared.
     pub reconnect_delay_ms: u32,
