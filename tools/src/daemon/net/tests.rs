@@ -118,6 +118,23 @@ fn a_port_can_be_listened_on_again_at_once() {
     assert_eq!(fixture.listen(Address([192, 0, 2, 1]), port), Err(Errno::EADDRNOTAVAIL));
 }
 
+/// Word to stop comes while the port is only being bound.
+#[test]
+fn who_stops_while_he_begins_does_not_listen() {
+    let (fixture, port) = (Fixture::new(), free());
+    let wanted = Wanted { request: RequestId(1), caller: Caller::default(), address: HERE, port };
+    fixture.sockets.listen(wanted).unwrap();
+    fixture.sockets.stop_listening();
+    fixture.sockets.go();
+    assert_eq!(fixture.next(), Said::Listening(Ok(())));
+    let until = Instant::now() + SOON;
+    while TcpListener::bind(("127.0.0.1", port)).is_err() {
+        assert!(Instant::now() < until, "the port is not free");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(fixture.listen(HERE, port), Ok(()), "and can again");
+}
+
 #[test]
 fn bytes_go_both_ways_in_order() {
     let (fixture, port) = (Fixture::new(), free());

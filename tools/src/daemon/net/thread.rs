@@ -5,6 +5,7 @@ use std::io;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
@@ -30,8 +31,8 @@ const PIECE: usize = 16 * 1024;
 const EVENTS: usize = 64;
 /// Connections that are accepted at a time: others want to be served as well.
 const ACCEPTED: usize = 16;
-/// After the system had no room for another connection.
-const NO_ROOM: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+/// Until the next attempt to accept, when the system had no room for another connection.
+const NO_ROOM: Duration = Duration::from_millis(100);
 
 pub(super) struct Thread {
     jobs: Arc<Jobs>,
@@ -42,8 +43,8 @@ pub(super) struct Thread {
     epoll: OwnedFd,
     wake: Arc<OwnedFd>,
     listener: Option<Arc<TcpListener>>,
-    /// The listener is not waited for at present.
-    no_room: bool,
+    /// The listener is not waited for until then.
+    no_room: Option<Instant>,
     connections: BTreeMap<u64, Connection>,
     tokens: BTreeMap<ConnectionId, u64>,
     next_token: u64,
@@ -72,7 +73,7 @@ impl Thread {
             epoll,
             wake,
             listener: None,
-            no_room: false,
+            no_room: None,
             connections: BTreeMap::new(),
             tokens: BTreeMap::new(),
             next_token: FIRST,
@@ -96,8 +97,9 @@ impl Thread {
                 continue;
             }
             events.clear();
-            let limit = self.no_room.then_some(&NO_ROOM);
-            match epoll::wait(&self.epoll, spare_capacity(&mut events), limit) {
+            self.look_for_room()?;
+            let limit = self.no_room.map(|until| timespec(until.saturating_duration_since(Instant::now())));
+            match epoll::wait(&self.epoll, spare_capacity(&mut events), limit.as_ref()) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(errno) => return Err(errno.into()),
             }
@@ -113,10 +115,6 @@ impl Thread {
                     LISTENER => self.accept_some()?,
                     token => self.serve(token, flags)?,
                 }
-            }
-            if events.is_empty() && self.no_room {
-                self.no_room = false;
-                self.watch_listener()?;
             }
         }
         Ok(())
@@ -137,7 +135,11 @@ impl Thread {
                     owner.listening(wanted.request, result);
                 }
             }
-            Job::StopListening => self.listener = None,
+            Job::StopListening => {
+                // A socket that was bound after the monitor had shut the one before.
+                self.listening.shut();
+                self.listener = None;
+            }
             Job::Net(NetRequest::Connect { connection, from, to, port }) => {
                 let made = Connection::connect(connection, from, to, port);
                 if let Err(error) = made.and_then(|made| self.add(made)) {
@@ -178,15 +180,28 @@ impl Thread {
             ));
         }
         let socket = self.listening.bind(address, port).map_err(|error| errno(&error))?;
-        self.listener = Some(socket);
-        self.no_room = false;
-        self.watch_listener().map_err(|error| errno(&error))
+        let data = epoll::EventData::new_u64(LISTENER);
+        if let Err(errno) = epoll::add(&self.epoll, &*socket, data, epoll::EventFlags::IN) {
+            self.listening.shut();
+            return Err(Errno(errno.raw_os_error()));
+        }
+        (self.listener, self.no_room) = (Some(socket), None);
+        Ok(())
     }
 
-    fn watch_listener(&self) -> io::Result<()> {
+    /// Waits for the listener, or does not. It stays known to epoll: that never needs room, which may be scarce.
+    fn watch_listener(&self, watch: bool) -> io::Result<()> {
         let Some(listener) = &self.listener else { return Ok(()) };
-        let data = epoll::EventData::new_u64(LISTENER);
-        Ok(epoll::add(&self.epoll, &**listener, data, epoll::EventFlags::IN)?)
+        let wanted = if watch { epoll::EventFlags::IN } else { epoll::EventFlags::empty() };
+        Ok(epoll::modify(&self.epoll, &**listener, epoll::EventData::new_u64(LISTENER), wanted)?)
+    }
+
+    /// Accepts again after a pause, however busy the connections are.
+    fn look_for_room(&mut self) -> io::Result<()> {
+        if self.no_room.take_if(|until| *until <= Instant::now()).is_some() {
+            self.watch_listener(true)?;
+        }
+        Ok(())
     }
 
     fn accept_some(&mut self) -> io::Result<()> {
@@ -208,9 +223,8 @@ impl Thread {
                     return Ok(());
                 }
                 Accepted::NoRoom => {
-                    epoll::delete(&self.epoll, &*listener)?;
-                    self.no_room = true;
-                    return Ok(());
+                    self.no_room = Some(Instant::now() + NO_ROOM);
+                    return self.watch_listener(false);
                 }
             }
         }
@@ -279,5 +293,12 @@ impl Thread {
     fn forget(&mut self, token: u64) -> Option<ConnectionId> {
         self.quiet.remove(token);
         self.connections.remove(&token).map(|of| of.id)
+    }
+}
+
+fn timespec(time: Duration) -> Timespec {
+    Timespec {
+        tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: i64::from(time.subsec_nanos()),
     }
 }
