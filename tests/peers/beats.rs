@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
 use uo2cb_core::heartbeat::disk::Block;
@@ -16,6 +16,10 @@ use uo2cb_tests::nodes::cluster::{BLOCK, DEAD_THRESHOLD, START_BLOCK};
 
 /// Twice as often as a node: each beat of the subject finds a new block.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// Between two looks at a slot.
+const LOOK: Duration = Duration::from_millis(20);
+/// What is read at once.
+const PAGE: usize = 4096;
 
 /// Beats for as long as it lives.
 pub(crate) struct Beats {
@@ -23,8 +27,24 @@ pub(crate) struct Beats {
     thread: Option<JoinHandle<()>>,
 }
 
+/// Measures how late a node's beats are.
+pub(crate) struct Watch {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Duration>,
+}
+
+impl Watch {
+    /// The longest time without a new block.
+    pub(crate) fn end(self) -> Result<Duration, Error> {
+        self.stop.store(true, Ordering::Relaxed);
+        Ok(self.thread.join().map_err(|_| "a watch has panicked".to_owned())?)
+    }
+}
+
 struct Shared {
     image: File,
+    /// The same, to read what is on the disk.
+    direct: File,
     /// Who beats, and with which generation.
     alive: Mutex<BTreeMap<u8, u64>>,
     stop: AtomicBool,
@@ -32,8 +52,10 @@ struct Shared {
 
 impl Beats {
     pub(crate) fn start(image: &Path) -> Result<Self, Error> {
+        let direct = File::options().read(true).custom_flags(libc::O_DIRECT).open(image)?;
         let image = File::options().write(true).open(image)?;
-        let shared = Arc::new(Shared { image, alive: Mutex::default(), stop: AtomicBool::new(false) });
+        let shared =
+            Arc::new(Shared { image, direct, alive: Mutex::default(), stop: AtomicBool::new(false) });
         let thread = {
             let shared = Arc::clone(&shared);
             std::thread::spawn(move || {
@@ -62,6 +84,34 @@ impl Beats {
         }
     }
 
+    /// Writes blocks of another generation to a node's slot again and again, as a second writer would.
+    pub(crate) fn spoil(&self, node: u8, every: Duration, long: Duration) {
+        let until = Instant::now() + long;
+        while Instant::now() < until {
+            self.shared.write(node, 0x5b01_1ed0);
+            std::thread::sleep(every);
+        }
+    }
+
+    /// Looks at a node's slot from now on.
+    pub(crate) fn watch(&self, node: u8) -> Watch {
+        let (shared, stop) = (Arc::clone(&self.shared), Arc::new(AtomicBool::new(false)));
+        let go_on = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || {
+            let (mut last, mut since, mut longest) = (None, Instant::now(), Duration::ZERO);
+            while !go_on.load(Ordering::Relaxed) {
+                let seq = shared.seq(node);
+                if seq != last {
+                    (last, since) = (seq, Instant::now());
+                }
+                longest = longest.max(since.elapsed());
+                std::thread::sleep(LOOK);
+            }
+            longest
+        });
+        Watch { stop, thread }
+    }
+
     /// A node beats no longer.
     pub(crate) fn silence(&self, node: u8) {
         self.shared.alive.lock().remove(&node);
@@ -69,6 +119,18 @@ impl Beats {
 }
 
 impl Shared {
+    /// What the slot holds now, past the page cache: a node writes past it as well.
+    fn seq(&self, node: u8) -> Option<u64> {
+        let at = (START_BLOCK + u64::from(node)) * BLOCK as u64;
+        let page = at / PAGE as u64 * PAGE as u64;
+        let mut buffer = vec![0; 2 * PAGE];
+        let skip = buffer.as_ptr().align_offset(PAGE);
+        let aligned = buffer.get_mut(skip..skip + PAGE)?;
+        self.direct.read_exact_at(aligned, page).ok()?;
+        let at = usize::try_from(at - page).ok()?;
+        aligned.get(at..at + BLOCK).map(|bytes| Block::decode(bytes).block.seq)
+    }
+
     fn write(&self, node: u8, generation: u64) {
         // Never twice the same, also within a second.
         let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();

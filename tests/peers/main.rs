@@ -2,9 +2,10 @@
 //!
 //! The test plays the peers: it writes their heartbeats to the shared disk, and connects or listens at their addresses.
 //! What must be seen is what a kernel did. Words after `--` choose scenarios whose names contain one of them, and the
-//! subjects: `k` a kernel, `o` our daemon. Needs root and tun devices.
+//! subjects: `k` a kernel, `o` our daemon; `capture` is what two of ours say to one another. Needs root and tun devices.
 
 mod beats;
+mod capture;
 mod peer;
 mod scenarios;
 mod wire;
@@ -23,7 +24,13 @@ use uo2cb_tests::switch::space;
 use world::World;
 
 /// The subjects without any words.
-const CHOICE: &[Kind] = &[Kind::Kernel];
+const CHOICE: &[Kind] = &[Kind::Kernel, Kind::Ours];
+/// Subjects of a kind among whom the scenarios are shared, when there are many: most of them wait.
+const SHARE: usize = 2;
+/// What is many.
+const MANY: usize = 20;
+/// The word for what is no scenario.
+const CAPTURE: &str = "capture";
 
 fn main() -> ExitCode {
     if let Err(why) = can_run() {
@@ -39,7 +46,8 @@ fn main() -> ExitCode {
     let words: Vec<_> = words.iter().filter(|word| kind(word).is_none()).collect();
     let chosen = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(*word));
     let scenarios: Vec<_> = scenarios::all().into_iter().filter(|(name, _)| chosen(name)).collect();
-    if scenarios.is_empty() {
+    let capture = chosen(CAPTURE);
+    if scenarios.is_empty() && !capture {
         println!("peers: no scenario chosen");
         return ExitCode::from(2);
     }
@@ -51,14 +59,35 @@ fn main() -> ExitCode {
         }
     };
     let begin = Instant::now();
+    let share = if scenarios.len() > MANY { SHARE } else { 1 };
+    let parts: Vec<Vec<Scenario>> =
+        (0..share).map(|part| scenarios.iter().skip(part).step_by(share).copied().collect()).collect();
     let failed = thread::scope(|scope| {
-        let subjects = kinds.iter().map(|kind| scope.spawn(|| subject(*kind, &uo2cb, &scenarios)));
-        let subjects: Vec<_> = subjects.collect();
+        let subjects = kinds.iter().flat_map(|kind| parts.iter().map(|part| (*kind, part)));
+        let subjects = subjects.filter(|(_, part)| !part.is_empty());
+        let uo2cb = &uo2cb;
+        let capture = capture.then(|| scope.spawn(move || captured(uo2cb)));
+        let subjects = subjects.map(|(kind, part)| scope.spawn(move || subject(kind, uo2cb, part)));
+        let subjects: Vec<_> = subjects.chain(capture).collect();
         subjects.into_iter().map(|subject| subject.join().unwrap_or(1)).sum::<usize>()
     });
-    let count = scenarios.len() * kinds.len();
+    let count = scenarios.len() * kinds.len() + usize::from(capture);
     println!("peers: {failed} of {count} scenarios failed, {:.0} s", begin.elapsed().as_secs_f64());
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Returns how many failed.
+fn captured(uo2cb: &Path) -> usize {
+    match capture::compare(uo2cb) {
+        Ok(()) => {
+            println!("peers: two of ours say what two kernels say: good");
+            0
+        }
+        Err(error) => {
+            println!("peers: two of ours say what two kernels say: {error}");
+            1
+        }
+    }
 }
 
 /// Runs all with one subject. Returns how many failed.

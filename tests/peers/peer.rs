@@ -136,6 +136,21 @@ impl Peer {
         Ok(done)
     }
 
+    /// Sends so many requests, and meanwhile reads the answers, which must all have this `sys`.
+    pub(crate) fn pour(&mut self, requests: &[Vec<u8>], sys: u32) -> Result<(), Error> {
+        let mut writer = self.stream.try_clone()?;
+        std::thread::scope(|scope| {
+            scope.spawn(move || requests.chunks(64).try_for_each(|some| writer.write_all(&some.concat())));
+            for _ in requests {
+                match self.next()? {
+                    Got::Message(header, data) if header.sys == sys && data.is_empty() => {}
+                    got => return Err(format!("{got:?} instead of an answer").into()),
+                }
+            }
+            Ok(())
+        })
+    }
+
     /// Closes without sending or waiting for anything more: by RST.
     pub(crate) fn reset(self) -> Result<(), Error> {
         rustix::net::sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO))

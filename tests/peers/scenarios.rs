@@ -1,7 +1,9 @@
 //! What a node must do with each kind of peer. Named by what the peer does.
 
 mod accepting;
+mod alone;
 mod connecting;
+mod floods;
 mod handshakes;
 mod messages;
 mod silence;
@@ -17,7 +19,8 @@ pub(crate) type Scenario = (&'static str, fn(&mut World) -> Result<(), Error>);
 
 /// All, in their order.
 pub(crate) fn all() -> Vec<Scenario> {
-    [accepting::ALL, handshakes::ALL, messages::ALL, tree::ALL, silence::ALL, connecting::ALL].concat()
+    let tame = [accepting::ALL, handshakes::ALL, messages::ALL, tree::ALL, silence::ALL, connecting::ALL];
+    [tame.concat(), [floods::ALL, alone::ALL].concat()].concat()
 }
 
 /// The node that is alive in all of them.

@@ -38,8 +38,10 @@ pub(crate) struct World {
     pub(crate) subject: Box<dyn Node>,
     pub(crate) beats: Beats,
     space: NameSpace,
-    /// From when on lines are looked for.
+    /// When the mark was set, and from when on lines are looked for.
+    begin: Instant,
     mark: Instant,
+    marks: u32,
     _switch: Switch,
     _folders: [TempDir; 2],
 }
@@ -66,11 +68,35 @@ impl World {
         };
         subject.start()?;
         let beats = Beats::start(&image)?;
-        Ok(Self { kind, subject, beats, space, mark: Instant::now(), _switch: switch, _folders: folders })
+        Ok(Self {
+            kind,
+            subject,
+            beats,
+            space,
+            begin: Instant::now(),
+            mark: Instant::now(),
+            marks: 0,
+            _switch: switch,
+            _folders: folders,
+        })
     }
 
     /// Looks from now on only for new lines.
     pub(crate) fn mark(&mut self) {
+        self.begin = Instant::now();
+        // Lines of what has happened may still be on their way: behind them comes that of a refused call.
+        if self.kind == Kind::Ours {
+            self.marks += 1;
+            let word = format!("mark {}\\n", self.marks);
+            let value = format!("mark {}", self.marks);
+            let _ = self.subject.call(&Call::Write("cluster/c/idle_timeout_ms".into(), value));
+            let until = self.begin + LIMIT;
+            // If it is gone, the scenario will find that.
+            while Instant::now() < until && !self.subject.lines().iter().any(|line| line.text.contains(&word))
+            {
+                std::thread::sleep(LOOK);
+            }
+        }
         self.mark = Instant::now();
     }
 
@@ -89,7 +115,7 @@ impl World {
         let until = Instant::now() + LIMIT;
         loop {
             if let Some(line) = self.lines().iter().find(|line| line.text.contains(text)) {
-                return Ok(line.at.duration_since(self.mark).as_secs_f64());
+                return Ok(line.at.duration_since(self.begin).as_secs_f64());
             }
             if Instant::now() > until {
                 let lines: Vec<_> = self.lines().into_iter().map(|line| line.text).collect();
@@ -111,6 +137,15 @@ impl World {
     pub(crate) fn connect(&self, from: u8) -> Result<Peer, Error> {
         let stream = self.space.run(move || connect(frame::address(from), frame::address(SUBJECT)))?;
         Peer::new(stream.map_err(|error| format!("node {from} cannot connect: {error}"))?)
+    }
+
+    /// Connects again and again, and closes at once. Returns its own ports.
+    pub(crate) fn connect_often(&self, from: u8, count: usize) -> Result<Vec<u16>, Error> {
+        let ports = self.space.run(move || {
+            let one = |_| connect(frame::address(from), frame::address(SUBJECT))?.local_addr();
+            (0..count).map(one).map(|own| own.map(|own| own.port())).collect::<std::io::Result<Vec<_>>>()
+        })?;
+        Ok(ports.map_err(|error| format!("node {from} cannot connect: {error}"))?)
     }
 
     /// A connection that is up on both sides, from a node that is alive.

@@ -12,6 +12,7 @@ pub(super) const ALL: &[Scenario] = &[
     ("two handshakes come", twice),
     ("a message comes in one segment with the handshake", with_message),
     ("no handshake comes", incomplete),
+    ("garbage comes instead of a handshake", garbage),
     ("a connection ends inside the handshake", broken),
 ];
 
@@ -98,6 +99,29 @@ fn with_message(world: &mut World) -> Result<(), Error> {
     peer.handshake()?;
     world.sees("o2net: Accepted connection from node n6 (num 6)")?;
     super::messages::answered(&mut peer, request, 1)
+}
+
+/// Enough of it is a handshake of another version; what is behind it is not looked at.
+fn garbage(world: &mut World) -> Result<(), Error> {
+    let request = Header { magic: REQUEST, kind: 9, ..Header::default() };
+    for bytes in [
+        vec![0xff; 32],
+        vec![0; 32],
+        b"GET / HTTP/1.0\r\nHost: 10.9.0.5\r\n\r\n".to_vec(),
+        request.with(&[1; 4000]),
+    ] {
+        world.mark();
+        let mut peer = world.connect(PEER)?;
+        peer.send(&bytes);
+        peer.handshake()?;
+        peer.closed()?;
+        let version = bytes.first_chunk().map_or(0, |version| u64::from_be_bytes(*version));
+        let words = format!("Advertised net protocol version {version} but 11 is required. Disconnecting.");
+        world.sees(&format!("o2net: node n6 (num 6) at 10.9.0.6:7777 {words}"))?;
+        world.never("Accepted")?;
+        world.settled()?;
+    }
+    world.connected(PEER).map(drop)
 }
 
 /// Fewer bytes than a handshake has, whatever they are, are waited for until the idle timeout is over.

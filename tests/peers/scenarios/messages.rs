@@ -20,9 +20,9 @@ pub(super) const ALL: &[Scenario] = &[
 ];
 
 /// Types of negotiation, and the key of the region R1.
-const TIMEOUT: u16 = 1;
+pub(super) const TIMEOUT: u16 = 1;
 const APPROVAL: u16 = 2;
-const KEY: u32 = 0x4cd7_1b4e;
+pub(super) const KEY: u32 = 0x4cd7_1b4e;
 
 /// The status message that belongs to a request: all that tells what it belongs to is the request's, and so is the pad.
 pub(super) fn answered(peer: &mut Peer, request: Header, sys: u32) -> Result<(), Error> {
@@ -140,13 +140,19 @@ fn negotiation(world: &mut World) -> Result<(), Error> {
 fn broken(world: &mut World) -> Result<(), Error> {
     let long = Header { magic: REQUEST, kind: 9, length: 100, ..Header::default() };
     for bytes in [keepalive(KEEP_REQUEST)[..10].to_vec(), long.bytes()] {
-        let mut peer = world.connected(PEER)?;
-        peer.send(&bytes);
-        drop(peer);
-        ended(world, 8)?;
-        world.settled()?;
+        for reset in [false, true] {
+            let mut peer = world.connected(PEER)?;
+            peer.send(&bytes);
+            if reset {
+                peer.reset()?;
+            } else {
+                drop(peer);
+            }
+            ended(world, if reset { 7 } else { 8 })?;
+            world.settled()?;
+        }
     }
-    Ok(())
+    world.connected(PEER).map(drop)
 }
 
 fn flood(world: &mut World) -> Result<(), Error> {

@@ -4,11 +4,14 @@ use uo2cb_tests::guest::Error;
 use uo2cb_tests::nodes::cluster::{Call, make_node};
 
 use super::{LOST, PEER, Scenario};
-use crate::world::World;
+use crate::wire::Handshake;
+use crate::world::{STRANGER, World};
 
 pub(super) const ALL: &[Scenario] = &[
     ("timeouts change while connected", timeouts),
     ("nodes are removed", nodes),
+    ("a node is to be renumbered while it is connected", renumbered),
+    ("a node gets another address", moved),
     ("two names have one key", keys),
     ("the debug files with and without a connection", debug),
 ];
@@ -78,6 +81,51 @@ fn nodes(world: &mut World) -> Result<(), Error> {
     let mut stranger = world.connect(PEER)?;
     stranger.closed_unheard()?;
     world.sees(&format!("o2net: Attempt to connect from unknown node at 10.9.0.6:{}", stranger.port))?;
+    for call in make_node(PEER) {
+        world.subject.call(&call)?;
+    }
+    world.connected(PEER).map(drop)
+}
+
+fn renumbered(world: &mut World) -> Result<(), Error> {
+    let mut peer = world.connected(PEER)?;
+    for (attribute, value) in [("num", "9"), ("num", "200"), ("num", "6"), ("ipv4_port", "7778")] {
+        let call = Call::Write(format!("cluster/c/node/n6/{attribute}"), value.to_owned());
+        let errno = if value == "9" || value == "6" { EEXIST } else { EBUSY };
+        world.refused(&call, errno)?;
+    }
+    for (address, errno) in [("10.9.0.9", EEXIST), ("10.9.0.99", EBUSY), ("10.9.0.6", EEXIST)] {
+        world.refused(&Call::Write("cluster/c/node/n6/ipv4_address".into(), address.to_owned()), errno)?;
+    }
+    peer.works()?;
+    world.never(LOST)
+}
+
+/// Removed and made again: its old address is a stranger's, its new one is good.
+fn moved(world: &mut World) -> Result<(), Error> {
+    world.subject.call(&rmdir(PEER))?;
+    let mut calls = make_node(PEER);
+    for call in &mut calls {
+        if let Call::Write(path, value) = call {
+            if path.ends_with("ipv4_address") {
+                *value = "10.9.0.99".to_owned();
+            }
+        }
+        world.subject.call(call)?;
+    }
+    world.mark();
+    let mut old = world.connect(PEER)?;
+    old.closed_unheard()?;
+    world.sees(&format!("o2net: Attempt to connect from unknown node at 10.9.0.6:{}", old.port))?;
+    let mut new = world.connect(STRANGER)?;
+    new.send(&Handshake::RIGHT.bytes());
+    new.handshake()?;
+    world.sees("o2net: Accepted connection from node n6 (num 6) at 10.9.0.99:7777")?;
+    new.works()?;
+    world.refused(&rmdir(PEER), EBUSY)?;
+    drop(new);
+    world.settled()?;
+    world.subject.call(&rmdir(PEER))?;
     for call in make_node(PEER) {
         world.subject.call(&call)?;
     }

@@ -75,6 +75,11 @@ pub trait Node: Send {
     /// The call fails.
     fn debug(&mut self, file: &str) -> Result<String, Error>;
 
+    /// Its process, if it is one of this machine.
+    fn pid(&self) -> Option<u32> {
+        None
+    }
+
     /// Its log so far, without what comes before the text of a line.
     fn lines(&self) -> Vec<Line>;
 

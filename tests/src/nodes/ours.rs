@@ -117,6 +117,10 @@ impl Node for Ours {
         Ok(text.map_err(|error| format!("{file}: {error}"))?)
     }
 
+    fn pid(&self) -> Option<u32> {
+        Some(self.mount.pid())
+    }
+
     fn lines(&self) -> Vec<Line> {
         let text = |line: Line| Line { at: line.at, text: lines::of_ours(&line.text).to_owned() };
         self.lines.so_far().into_iter().map(text).collect()

@@ -1,4 +1,4 @@
-//! Captures in the format of libpcap, with nanoseconds.
+//! Captures in the format of libpcap, written with nanoseconds.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -6,6 +6,8 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 const MAGIC: u32 = 0xa1b2_3c4d;
+/// That of a capture with microseconds, as most programs write it.
+const MICROSECONDS: u32 = 0xa1b2_c3d4;
 const HEADER: usize = 24;
 const RECORD: usize = 16;
 
@@ -45,16 +47,18 @@ impl Capture {
 /// It cannot be read, or is none of this kind.
 pub fn read(path: &Path) -> io::Result<Vec<(Duration, Vec<u8>)>> {
     let bytes = std::fs::read(path)?;
-    if !bytes.starts_with(&MAGIC.to_le_bytes()) {
-        return Err(io::Error::other(format!("{}: no capture with nanoseconds", path.display())));
-    }
+    let unit = match bytes.first_chunk().map(|magic| u32::from_le_bytes(*magic)) {
+        Some(MAGIC) => 1,
+        Some(MICROSECONDS) => 1000,
+        _ => return Err(io::Error::other(format!("{}: no capture", path.display()))),
+    };
     let mut rest = bytes.get(HEADER..).unwrap_or_default();
     let mut frames = Vec::new();
     while let Some((record, behind)) = rest.split_first_chunk::<RECORD>() {
         let number =
             |at: usize| u32::from_le_bytes([record[at], record[at + 1], record[at + 2], record[at + 3]]);
         let Some((frame, next)) = behind.split_at_checked(number(8) as usize) else { break };
-        frames.push((Duration::new(number(0).into(), number(4)), frame.to_vec()));
+        frames.push((Duration::new(number(0).into(), number(4).saturating_mul(unit)), frame.to_vec()));
         rest = next;
     }
     Ok(frames)

@@ -1,0 +1,263 @@
+//! Peers that do something far too often. The kernel says each of it, ours says the first ones and how many more there
+//! were; neither grows, spins, is late with a beat, or loses a good peer.
+
+use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+use uo2cb_tests::guest::Error;
+use uo2cb_tests::nodes::Kind;
+
+use super::{LOST, PEER, Scenario};
+use crate::wire::{Handshake, Header, REQUEST};
+use crate::world::{LIMIT, STRANGER, SUBJECT, World};
+
+pub(super) const ALL: &[Scenario] = &[
+    ("a flood of strangers from changing ports", strangers),
+    ("a flood of second connections", seconds),
+    ("a flood of connections that end", ended),
+    ("a flood of handshakes that differ", mismatches),
+    ("a flood of requests", requests),
+    ("a flood of negotiation", negotiation),
+    ("the system has no room for another connection", no_room),
+];
+
+/// Lines of a kind that ours says before it counts.
+const SAID: usize = 20;
+/// The longest time without a beat: two periods, and a machine that is busy with other tests.
+const LATE: Duration = Duration::from_secs(6);
+/// By how much the memory of ours may grow, in KiB: what is queued and what the allocator keeps.
+const GROWTH: u64 = 24 * 1024;
+
+/// What a process of ours uses.
+#[derive(Clone, Copy)]
+struct Usage {
+    resident: u64,
+    descriptors: usize,
+    processor: Duration,
+}
+
+impl Usage {
+    fn of(world: &World) -> Result<Option<Self>, Error> {
+        let Some(pid) = world.subject.pid() else { return Ok(None) };
+        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let resident = resident.and_then(|text| text.trim().trim_end_matches(" kB").parse().ok());
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        // User and system time, in hundredths of a second; behind the name, which may hold anything.
+        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace();
+        let ticks: u64 = fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+        Ok(Some(Self {
+            resident: resident.unwrap_or_default(),
+            descriptors: fs::read_dir(format!("/proc/{pid}/fd"))?.count(),
+            processor: Duration::from_millis(ticks * 10),
+        }))
+    }
+}
+
+/// Runs a flood of `count`, and looks at what it costs.
+fn measured(
+    world: &mut World,
+    count: usize,
+    flood: impl FnOnce(&mut World) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let (before, watch, begin) = (Usage::of(world)?, world.beats.watch(SUBJECT), Instant::now());
+    let done = flood(world);
+    let (took, gap) = (begin.elapsed(), watch.end()?);
+    done?;
+    if gap > LATE {
+        return Err(format!("no beat for {gap:?}").into());
+    }
+    let Some((before, after)) = before.zip(Usage::of(world)?) else { return Ok(()) };
+    let log: usize = world.lines().iter().map(|line| line.text.len() + 1).sum();
+    println!(
+        "    {count} in {:.2} s: processor {:?}, memory {} KiB before and {} after, descriptors {} and {}, log {log} \
+         bytes in {} lines, no beat for {:.2} s at most",
+        took.as_secs_f64(),
+        after.processor.saturating_sub(before.processor),
+        before.resident,
+        after.resident,
+        before.descriptors,
+        after.descriptors,
+        world.lines().len(),
+        gap.as_secs_f64(),
+    );
+    if after.resident > before.resident + GROWTH {
+        return Err("it takes memory".to_owned().into());
+    }
+    let same =
+        |world: &mut World| Ok(Usage::of(world)?.is_some_and(|now| now.descriptors <= before.descriptors));
+    uo2cb_tests::nodes::wait("descriptors as before", LIMIT, || same(world))?;
+    let (calm, begin) = (Usage::of(world)?, Instant::now());
+    std::thread::sleep(Duration::from_secs(1));
+    let used = Usage::of(world)?.zip(calm).map(|(now, calm)| now.processor.saturating_sub(calm.processor));
+    if used.is_some_and(|used| used > begin.elapsed() / 2) {
+        return Err(format!("it goes on using the processor: {used:?}").into());
+    }
+    Ok(())
+}
+
+/// The first lines are there, and the number of the others.
+fn counted(world: &World, of: &str, count: usize) -> Result<(), Error> {
+    let total = |world: &World| -> usize {
+        let number = |text: &str, before: &str| text.strip_prefix(before)?.split(' ').next()?.parse().ok();
+        let (mut total, mut last) = (0, false);
+        for line in world.lines() {
+            let text = line.text.as_str();
+            if let Some(more) = number(text, "last line ") {
+                total += if last { more } else { 0 };
+                continue;
+            }
+            last = text.contains(of);
+            total += if last { number(text, "left out ").unwrap_or(1) } else { 0 };
+        }
+        total
+    };
+    uo2cb_tests::nodes::wait(&format!("{count} times {of:?}, said or counted"), LIMIT, || {
+        Ok(total(world) >= count)
+    })?;
+    let (said, total) = (world.count(of), total(world));
+    if total != count {
+        return Err(format!("{total} times {of:?}, and there were {count}").into());
+    }
+    let few = world.kind == Kind::Kernel || said <= 2 * SAID;
+    if few { Ok(()) } else { Err(format!("{said} lines {of:?}").into()) }
+}
+
+/// A kernel says each of them to its console.
+fn times(world: &World, ours: usize) -> usize {
+    if world.kind == Kind::Kernel { 60 } else { ours }
+}
+
+fn strangers(world: &mut World) -> Result<(), Error> {
+    let mut peer = world.connected(PEER)?;
+    let count = times(world, 3000);
+    let mut ports = Vec::new();
+    measured(world, count, |world| {
+        for _ in 0..10 {
+            ports.extend(world.connect_often(STRANGER, count / 10)?);
+            peer.works()?;
+        }
+        Ok(())
+    })?;
+    for port in &ports[..SAID] {
+        world.sees(&format!("o2net: Attempt to connect from unknown node at 10.9.0.99:{port}"))?;
+    }
+    counted(world, "Attempt to connect from unknown node at 10.9.0.99:", count)?;
+    peer.works()?;
+    world.never(LOST)
+}
+
+fn seconds(world: &mut World) -> Result<(), Error> {
+    let mut peer = world.connected(PEER)?;
+    let count = times(world, 3000);
+    measured(world, count, |world| {
+        for _ in 0..10 {
+            world.connect_often(PEER, count / 10)?;
+            peer.works()?;
+        }
+        Ok(())
+    })?;
+    counted(world, "but it already has an open connection", count)?;
+    peer.works()?;
+    world.never(LOST)
+}
+
+fn ended(world: &mut World) -> Result<(), Error> {
+    let count = times(world, 2000);
+    measured(world, count, |world| {
+        for turn in 0..count {
+            let mut peer = world.connect(PEER)?;
+            peer.send(&Handshake::RIGHT.bytes());
+            peer.handshake()?;
+            peer.works()?;
+            peer.finish()?;
+            peer.closed().map_err(|error| format!("{turn}: {error}"))?;
+        }
+        Ok(())
+    })?;
+    counted(world, "o2net: Accepted connection from node n6", count)?;
+    counted(world, LOST, count)?;
+    world.connected(PEER).map(drop)
+}
+
+fn mismatches(world: &mut World) -> Result<(), Error> {
+    let count = times(world, 2000);
+    measured(world, count, |world| {
+        for _ in 0..count {
+            let mut peer = world.connect(PEER)?;
+            peer.send(&Handshake { idle: 6000, ..Handshake::RIGHT }.bytes());
+            peer.handshake()?;
+            peer.closed()?;
+        }
+        Ok(())
+    })?;
+    counted(
+        world,
+        "uses a network idle timeout of 6000 ms, but we use 5000 ms locally. Disconnecting.",
+        count,
+    )?;
+    world.connected(PEER).map(drop)
+}
+
+fn requests(world: &mut World) -> Result<(), Error> {
+    let mut peer = world.connected(PEER)?;
+    let request = |number| Header { magic: REQUEST, kind: 9, number, ..Header::default() }.with(&[7; 40]);
+    let requests: Vec<_> =
+        (0..if world.kind == Kind::Kernel { 5000 } else { 200_000 }).map(request).collect();
+    measured(world, requests.len(), |_| peer.pour(&requests, 1))?;
+    peer.works()?;
+    world.never("o2net:")
+}
+
+fn negotiation(world: &mut World) -> Result<(), Error> {
+    let mut peer = world.connected(PEER)?;
+    let count = times(world, 100_000);
+    let request = Header {
+        magic: REQUEST,
+        kind: super::messages::TIMEOUT,
+        key: super::messages::KEY,
+        ..Header::default()
+    };
+    let requests: Vec<_> = (0..count).map(|number| request.with(&[[6, 7, 8][number % 3]])).collect();
+    measured(world, count, |_| peer.pour(&requests, 0))?;
+    counted(world, "o2hb: receive negotiate timeout message from node", count)?;
+    peer.works()?;
+    world.never(LOST)
+}
+
+/// Accepted as soon as there is room again, however busy the others are.
+fn no_room(world: &mut World) -> Result<(), Error> {
+    // Nobody limits a kernel.
+    let pid = world.subject.pid().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+    let Some(pid) = pid else { return Ok(()) };
+    let limit = |limit: Rlimit| prlimit(Some(pid), Resource::Nofile, limit).map_err(std::io::Error::from);
+    world.up(7)?;
+    let mut busy = world.connected(PEER)?;
+    let request = Header { magic: REQUEST, kind: 9, ..Header::default() };
+    let requests = vec![request.bytes(); 10_000];
+    let stop = AtomicBool::new(false);
+    let before = limit(Rlimit { current: Some(8), maximum: getrlimit(Resource::Nofile).maximum })?;
+    let mut other = world.connect(7)?;
+    other.send(&Handshake::RIGHT.bytes());
+    std::thread::scope(|scope| {
+        let flood = scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                busy.pour(&requests, 1)?;
+            }
+            Ok::<(), Error>(())
+        });
+        std::thread::sleep(Duration::from_millis(500));
+        let refused = world.never("Accepted");
+        limit(before)?;
+        let accepted = world.sees("o2net: Accepted connection from node n7 (num 7) at 10.9.0.7:7777");
+        stop.store(true, Ordering::Relaxed);
+        flood.join().map_err(|_| "a flood has panicked".to_owned())??;
+        refused.and(accepted)
+    })?;
+    other.handshake()?;
+    world.never(LOST)?;
+    world.leave(7)?;
+    other.closed()
+}
