@@ -39,6 +39,11 @@ impl Figures {
         self.time_in_beats(what, time.as_secs_f64(), beats);
     }
 
+    /// Checks that a time is no longer than this, in seconds.
+    pub(crate) fn at_most(&mut self, what: &str, time: Duration, most: f64) {
+        self.judge(what, time.as_secs_f64(), 0.0, most);
+    }
+
     fn time_in_beats(&mut self, what: &str, time: f64, beats: RangeInclusive<u32>) {
         let (least, most) = (f64::from(*beats.start()), f64::from(*beats.end()));
         self.judge(what, time, least * BEAT - EARLY, most * (BEAT + LATE_BEAT) + LATE);

@@ -1,7 +1,8 @@
 //! A mixed cluster: our daemon on the host and a real kernel in a guest heartbeat on one raw image.
 //!
 //! Each scenario has an image, a guest, and a network of its own; all run at the same time. Words after `--` choose
-//! the scenarios whose names contain them. Needs root and tun devices, for the networks. What failed is on lines that
+//! the scenarios whose names contain them; `long` lets those with a mounted volume be quiet
+//! for ten minutes, and makes all of their steps in both. Needs root and tun devices, for the networks. What failed is on lines that
 //! begin with `failed: `, which `tests/failures` looks for.
 
 mod arrangement;
@@ -9,17 +10,19 @@ mod capture;
 mod cluster;
 mod events;
 mod figures;
+mod mounted;
 mod network;
 mod ours;
 mod peer;
 mod restart;
 mod setup;
 mod talk;
+mod volume;
 
 use std::path::Path;
 use std::process::ExitCode;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use cluster::Cluster;
 use uo2cb_tests::guest::Error;
@@ -29,18 +32,28 @@ use uo2cb_tests::switch::space;
 const OURS_LOWER: Cluster = Cluster { ours: 0, theirs: 1 };
 const OURS_HIGHER: Cluster = Cluster { ours: 1, theirs: 0 };
 
+/// The word for runs that take longer.
+const LONG: &str = "long";
+
 /// What was wrong, or why the scenario could not run.
 type Result = std::result::Result<Vec<String>, Error>;
 
-/// Runs a scenario: its name, and our program.
-type Run = fn(&str, &Path) -> Result;
+/// Runs a scenario: its name, our program, and whether there is time.
+type Run = fn(&str, &Path, bool) -> Result;
 
-const SCENARIOS: [(&str, Run); 5] = [
-    ("ours lower, first", |name, uo2cb| arrangement::run(name, uo2cb, OURS_LOWER, true)),
-    ("ours lower, second", |name, uo2cb| arrangement::run(name, uo2cb, OURS_LOWER, false)),
-    ("ours higher, first", |name, uo2cb| arrangement::run(name, uo2cb, OURS_HIGHER, true)),
-    ("ours higher, second", |name, uo2cb| arrangement::run(name, uo2cb, OURS_HIGHER, false)),
-    ("thresholds and restarts", |name, uo2cb| restart::run(name, uo2cb, OURS_LOWER)),
+// The longest first.
+const SCENARIOS: [(&str, Run); 7] = [
+    ("ours higher, mounted", |name, uo2cb, long| {
+        mounted::run(name, uo2cb, OURS_HIGHER, Duration::from_secs(if long { 600 } else { 120 }), long)
+    }),
+    ("ours lower, mounted", |name, uo2cb, long| {
+        mounted::run(name, uo2cb, OURS_LOWER, Duration::from_secs(if long { 600 } else { 30 }), true)
+    }),
+    ("ours lower, first", |name, uo2cb, _| arrangement::run(name, uo2cb, OURS_LOWER, true)),
+    ("ours lower, second", |name, uo2cb, _| arrangement::run(name, uo2cb, OURS_LOWER, false)),
+    ("ours higher, first", |name, uo2cb, _| arrangement::run(name, uo2cb, OURS_HIGHER, true)),
+    ("ours higher, second", |name, uo2cb, _| arrangement::run(name, uo2cb, OURS_HIGHER, false)),
+    ("thresholds and restarts", |name, uo2cb, _| restart::run(name, uo2cb, OURS_LOWER)),
 ];
 
 fn main() -> ExitCode {
@@ -48,7 +61,9 @@ fn main() -> ExitCode {
         uo2cb_tests::not_run(&format!("mixed: {why}"));
         return ExitCode::SUCCESS;
     }
-    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let mut words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let long = words.iter().any(|word| word == LONG);
+    words.retain(|word| word != LONG);
     let chosen = |name: &str| words.iter().all(|word| name.contains(word));
     let scenarios: Vec<_> = SCENARIOS.into_iter().filter(|(name, _)| chosen(name)).collect();
     if scenarios.is_empty() {
@@ -68,7 +83,7 @@ fn main() -> ExitCode {
         .into_iter()
         .map(|(name, run)| {
             let uo2cb = uo2cb.clone();
-            (name, thread::spawn(move || run(name, &uo2cb)))
+            (name, thread::spawn(move || run(name, &uo2cb, long)))
         })
         .collect();
     let mut failed = 0;

@@ -62,6 +62,16 @@ impl Network {
         Ok(guest.setup(&format!("ifconfig eth0 {} netmask 255.255.255.0 up", address(node))))
     }
 
+    /// Nothing goes from one node to the other any more, or all does.
+    pub(crate) fn cut(&self, cut: bool) {
+        let (ours, theirs) = (port(self.cluster.ours), port(self.cluster.theirs));
+        if cut {
+            self.switch.part(&[&[ours], &[theirs]]);
+        } else {
+            self.switch.heal_all();
+        }
+    }
+
     /// The file with everything that was delivered.
     pub(crate) fn delivered(&self) -> PathBuf {
         self.switch.capture(false)

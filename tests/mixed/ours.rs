@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -152,6 +152,15 @@ impl Ours {
         drop(self);
         complete(&told);
         begin
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>, Error> {
+        let ended = self.mount.ended()?;
+        if ended.is_some() {
+            self.complete();
+        }
+        Ok(ended)
     }
 
     fn complete(&self) {

@@ -1,6 +1,7 @@
 //! A guest with a real kernel as a node.
 
 use std::path::Path;
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use uo2cb_tests::guest::{Builder, DEBUGFS, Error, Guest, TREE};
@@ -57,6 +58,11 @@ impl Peer {
         let begin = Instant::now();
         drop(self.guest);
         begin
+    }
+
+    /// How QEMU ended, if it has: in order when the kernel has restarted.
+    pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>, Error> {
+        self.guest.ended()
     }
 
     /// What it has found wrong, or decided.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
-use uo2cb_tests::guest::{Error, Guest};
+use uo2cb_tests::guest::{Builder, Error, Guest};
 use uo2cb_tests::lines::{self, Line};
 
 use crate::capture;
@@ -28,6 +28,8 @@ pub(crate) struct Setup {
     pub(crate) network: Network,
     pub(crate) figures: Figures,
     pub(crate) talk: Talk,
+    /// A volume is mounted in the guest, so its region is in use.
+    pub(crate) pinned: bool,
     uo2cb: PathBuf,
     told: Arc<Told>,
     folder: TempDir,
@@ -66,6 +68,7 @@ impl Setup {
             network: Network::new(cluster)?,
             figures: Figures::new(name),
             talk: Talk::default(),
+            pinned: false,
             uo2cb: uo2cb.to_owned(),
             told: Arc::default(),
             folder,
@@ -79,8 +82,13 @@ impl Setup {
     }
 
     pub(crate) fn boot(&self, dead_threshold: u32) -> Result<Peer, Error> {
+        self.boot_as(Guest::builder(), dead_threshold)
+    }
+
+    /// The same, with more in the guest.
+    pub(crate) fn boot_as(&self, guest: Builder, dead_threshold: u32) -> Result<Peer, Error> {
         let settings = (self.cluster, &self.region);
-        Peer::boot(Guest::builder(), &self.image, &self.network, settings, dead_threshold)
+        Peer::boot(guest, &self.image, &self.network, settings, dead_threshold)
     }
 
     /// A slot as `uo2cb dump` decodes it.
@@ -112,7 +120,10 @@ impl Setup {
     ) -> Result<(), Error> {
         let Cluster { ours: our_num, theirs: their_num } = self.cluster;
         let region = format!("o2hb/{}", self.region.name);
-        for (side, other) in [(ours as &mut dyn Side, their_num), (peer, our_num)] {
+        let kernel_pinned = if self.pinned { "1\n" } else { "0\n" };
+        for (side, other, pinned) in
+            [(ours as &mut dyn Side, their_num, "0\n"), (peer, our_num, kernel_pinned)]
+        {
             let name = side.name();
             for (file, expected) in [
                 ("o2hb/livenodes", "0 1 \n"),
@@ -121,7 +132,7 @@ impl Setup {
                 ("o2hb/quorum_regions", "\n"),
                 ("o2hb/failed_regions", "\n"),
                 (&format!("{region}/num"), "0\n"),
-                (&format!("{region}/pinned"), "0\n"),
+                (&format!("{region}/pinned"), pinned),
             ] {
                 self.figures.equal(&format!("{name}: {file}"), &side.debug(file)?, expected);
             }
