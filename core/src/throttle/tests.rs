@@ -2,8 +2,10 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::*;
-use crate::net::{NetNote, Place, Stranger};
+use crate::net::{NetEvent, NetNote, Place, Stranger};
 use crate::nodeman::Address;
+use crate::testing::Bench;
+use crate::{ConnectionId, Input};
 
 fn stranger(port: u16) -> Note {
     Note::Net(NetNote::Stranger(Stranger::Unknown { from: Address([10, 9, 0, 99]), port }))
@@ -86,4 +88,22 @@ fn nodes_and_causes_are_counted_apart_and_forgotten() {
     assert_eq!((throttle.take_due(at(10_000)).len(), throttle.next_timeout()), (2, None));
     assert!(throttle.pass(at(20_000), lost(9)).is_some());
     assert_eq!(throttle.counts.len(), 1);
+}
+
+#[test]
+fn the_stack_says_it_by_its_timer() {
+    let mut bench = Bench::user();
+    bench.log.clear();
+    for port in 0..100 {
+        let connection = ConnectionId::Accepted(port.into());
+        bench.input(Input::Net(NetEvent::Accepted { connection, from: Address([10, 9, 0, 99]), port }));
+    }
+    assert_eq!(bench.notes().len(), 20);
+    assert_eq!(bench.engine.poll_timeout(), Some(Instant::at(bench.mono).after(WINDOW)));
+    bench.wait(9_999);
+    assert_eq!(bench.notes().len(), 20);
+    bench.wait(1);
+    let line = bench.notes().last().map(ToString::to_string);
+    assert!(line.is_some_and(|line| line.starts_with("left out 80 more lines within 10 s")));
+    assert_eq!((bench.notes().len(), bench.engine.poll_timeout()), (21, None));
 }
