@@ -17,6 +17,7 @@ pub(super) const ALL: &[Scenario] = &[
     ("its peer is silent", silent),
     ("its peer's handshake differs", differs),
     ("its connection is lost", lost),
+    ("its peer sends what is no message", garbage),
 ];
 
 /// The lower node of all of them.
@@ -147,5 +148,24 @@ fn lost(world: &mut World) -> Result<(), Error> {
     not_faster(pace(world, CONNECTED)?, 4.5)?;
     world.sees(STATE_8)?;
     world.sees(NONE)?;
+    world.leave(LOWER)
+}
+
+/// As one that was lost: the next attempt comes after the idle timeout.
+fn garbage(world: &mut World) -> Result<(), Error> {
+    let listener = world.listen(LOWER)?;
+    world.up(LOWER)?;
+    for _ in 0..2 {
+        let mut peer = accept(&listener)?;
+        peer.handshake()?;
+        peer.send(&[Handshake::RIGHT.bytes(), vec![0x5a; 24]].concat());
+        peer.closed()?;
+    }
+    not_faster(pace(world, CONNECTED)?, 4.5)?;
+    world.sees(LOST)?;
+    world.sees(NONE)?;
+    for state in [STATE_7, STATE_8] {
+        world.never(state)?;
+    }
     world.leave(LOWER)
 }

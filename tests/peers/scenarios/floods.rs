@@ -10,6 +10,7 @@ use uo2cb_tests::guest::Error;
 use uo2cb_tests::nodes::Kind;
 
 use super::{LOST, PEER, Scenario};
+use crate::peer::Peer;
 use crate::wire::{Handshake, Header, REQUEST};
 use crate::world::{LIMIT, STRANGER, SUBJECT, World};
 
@@ -20,6 +21,7 @@ pub(super) const ALL: &[Scenario] = &[
     ("a flood of handshakes that differ", mismatches),
     ("a flood of requests", requests),
     ("a flood of negotiation", negotiation),
+    ("floods from all sides at once", all_sides),
     ("the system has no room for another connection", no_room),
 ];
 
@@ -56,16 +58,15 @@ impl Usage {
     }
 }
 
-/// Runs a flood of `count`, and looks at what it costs.
-fn measured(
+/// Runs a flood, which returns of how many, and looks at what it costs.
+pub(super) fn measured(
     world: &mut World,
-    count: usize,
-    flood: impl FnOnce(&mut World) -> Result<(), Error>,
+    flood: impl FnOnce(&mut World) -> Result<usize, Error>,
 ) -> Result<(), Error> {
     let (before, watch, begin) = (Usage::of(world)?, world.beats.watch(SUBJECT), Instant::now());
     let done = flood(world);
     let (took, gap) = (begin.elapsed(), watch.end()?);
-    done?;
+    let count = done?;
     if gap > LATE {
         return Err(format!("no beat for {gap:?}").into());
     }
@@ -134,12 +135,12 @@ fn strangers(world: &mut World) -> Result<(), Error> {
     let mut peer = world.connected(PEER)?;
     let count = times(world, 3000);
     let mut ports = Vec::new();
-    measured(world, count, |world| {
+    measured(world, |world| {
         for _ in 0..10 {
             ports.extend(world.connect_often(STRANGER, count / 10)?);
             peer.works()?;
         }
-        Ok(())
+        Ok(count)
     })?;
     for port in &ports[..SAID] {
         world.sees(&format!("o2net: Attempt to connect from unknown node at 10.9.0.99:{port}"))?;
@@ -152,12 +153,12 @@ fn strangers(world: &mut World) -> Result<(), Error> {
 fn seconds(world: &mut World) -> Result<(), Error> {
     let mut peer = world.connected(PEER)?;
     let count = times(world, 3000);
-    measured(world, count, |world| {
+    measured(world, |world| {
         for _ in 0..10 {
             world.connect_often(PEER, count / 10)?;
             peer.works()?;
         }
-        Ok(())
+        Ok(count)
     })?;
     counted(world, "but it already has an open connection", count)?;
     peer.works()?;
@@ -166,7 +167,7 @@ fn seconds(world: &mut World) -> Result<(), Error> {
 
 fn ended(world: &mut World) -> Result<(), Error> {
     let count = times(world, 2000);
-    measured(world, count, |world| {
+    measured(world, |world| {
         for turn in 0..count {
             let mut peer = world.connect(PEER)?;
             peer.send(&Handshake::RIGHT.bytes());
@@ -175,7 +176,7 @@ fn ended(world: &mut World) -> Result<(), Error> {
             peer.finish()?;
             peer.closed().map_err(|error| format!("{turn}: {error}"))?;
         }
-        Ok(())
+        Ok(count)
     })?;
     counted(world, "o2net: Accepted connection from node n6", count)?;
     counted(world, LOST, count)?;
@@ -184,14 +185,14 @@ fn ended(world: &mut World) -> Result<(), Error> {
 
 fn mismatches(world: &mut World) -> Result<(), Error> {
     let count = times(world, 2000);
-    measured(world, count, |world| {
+    measured(world, |world| {
         for _ in 0..count {
             let mut peer = world.connect(PEER)?;
             peer.send(&Handshake { idle: 6000, ..Handshake::RIGHT }.bytes());
             peer.handshake()?;
             peer.closed()?;
         }
-        Ok(())
+        Ok(count)
     })?;
     counted(
         world,
@@ -206,7 +207,7 @@ fn requests(world: &mut World) -> Result<(), Error> {
     let request = |number| Header { magic: REQUEST, kind: 9, number, ..Header::default() }.with(&[7; 40]);
     let requests: Vec<_> =
         (0..if world.kind == Kind::Kernel { 5000 } else { 200_000 }).map(request).collect();
-    measured(world, requests.len(), |_| peer.pour(&requests, 1))?;
+    measured(world, |_| peer.pour(&requests, 1).map(|()| requests.len()))?;
     peer.works()?;
     world.never("o2net:")
 }
@@ -221,10 +222,48 @@ fn negotiation(world: &mut World) -> Result<(), Error> {
         ..Header::default()
     };
     let requests: Vec<_> = (0..count).map(|number| request.with(&[[6, 7, 8][number % 3]])).collect();
-    measured(world, count, |_| peer.pour(&requests, 0))?;
+    measured(world, |_| peer.pour(&requests, 0).map(|()| count))?;
     counted(world, "o2hb: receive negotiate timeout message from node", count)?;
     peer.works()?;
     world.never(LOST)
+}
+
+/// Three peers send requests as fast as they can, and strangers connect, for four beats.
+fn all_sides(world: &mut World) -> Result<(), Error> {
+    let peers = [PEER, 7, 8];
+    peers[1..].iter().try_for_each(|node| world.up(*node))?;
+    let mut all = peers.iter().map(|node| world.connected(*node)).collect::<Result<Vec<_>, _>>()?;
+    world.mark();
+    let long = if world.kind == Kind::Kernel { Duration::from_secs(1) } else { Duration::from_secs(8) };
+    let requests = vec![Header { magic: REQUEST, kind: 9, ..Header::default() }.with(&[7; 40]); 1000];
+    let mut strangers = 0;
+    measured(world, |world| {
+        let begin = Instant::now();
+        let poured = std::thread::scope(|scope| {
+            let pour = |peer: &mut Peer| -> Result<usize, Error> {
+                let mut count = 0;
+                while begin.elapsed() < long {
+                    peer.pour(&requests, 1)?;
+                    count += requests.len();
+                }
+                Ok(count)
+            };
+            let floods: Vec<_> = all.iter_mut().map(|peer| scope.spawn(move || pour(peer))).collect();
+            while begin.elapsed() < long {
+                strangers += world.connect_often(STRANGER, 20)?.len();
+            }
+            floods.into_iter().try_fold(0, |sum, flood| {
+                let count = flood.join().map_err(|_| "a flood has panicked".to_owned())??;
+                Ok::<_, Error>(sum + count)
+            })
+        })?;
+        Ok(poured + strangers)
+    })?;
+    counted(world, "Attempt to connect from unknown node at 10.9.0.99:", strangers)?;
+    world.never("No longer connected")?;
+    all.iter_mut().try_for_each(Peer::works)?;
+    drop(all);
+    peers[1..].iter().try_for_each(|node| world.leave(*node))
 }
 
 /// Accepted as soon as there is room again, however busy the others are.
