@@ -268,12 +268,16 @@ fn all_sides(world: &mut World) -> Result<(), Error> {
 
 /// Accepted as soon as there is room again, however busy the others are.
 fn no_room(world: &mut World) -> Result<(), Error> {
-    // Nobody limits a kernel.
     let pid = world.subject.pid().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
-    let Some(pid) = pid else { return Ok(()) };
+    let Some(pid) = pid else {
+        println!("    not played: nothing limits a kernel");
+        return Ok(());
+    };
     let limit = |limit: Rlimit| prlimit(Some(pid), Resource::Nofile, limit).map_err(std::io::Error::from);
-    world.up(7)?;
-    let mut busy = world.connected(PEER)?;
+    let busy = [PEER, 8, 9];
+    [7, 8, 9].iter().try_for_each(|node| world.up(*node))?;
+    let mut all = busy.iter().map(|node| world.connected(*node)).collect::<Result<Vec<_>, _>>()?;
+    world.mark();
     let request = Header { magic: REQUEST, kind: 9, ..Header::default() };
     let requests = vec![request.bytes(); 10_000];
     let stop = AtomicBool::new(false);
@@ -281,22 +285,26 @@ fn no_room(world: &mut World) -> Result<(), Error> {
     let mut other = world.connect(7)?;
     other.send(&Handshake::RIGHT.bytes());
     std::thread::scope(|scope| {
-        let flood = scope.spawn(|| {
+        let pour = |peer: &mut Peer| {
             while !stop.load(Ordering::Relaxed) {
-                busy.pour(&requests, 1)?;
+                peer.pour(&requests, 1)?;
             }
             Ok::<(), Error>(())
-        });
+        };
+        let floods: Vec<_> = all.iter_mut().map(|peer| scope.spawn(move || pour(peer))).collect();
         std::thread::sleep(Duration::from_millis(500));
         let refused = world.never("Accepted");
         limit(before)?;
         let accepted = world.sees("o2net: Accepted connection from node n7 (num 7) at 10.9.0.7:7777");
         stop.store(true, Ordering::Relaxed);
-        flood.join().map_err(|_| "a flood has panicked".to_owned())??;
+        floods
+            .into_iter()
+            .try_for_each(|flood| flood.join().map_err(|_| "a flood has panicked".to_owned())?)?;
         refused.and(accepted)
     })?;
     other.handshake()?;
     world.never(LOST)?;
-    world.leave(7)?;
+    drop(all);
+    [7, 8, 9].iter().try_for_each(|node| world.leave(*node))?;
     other.closed()
 }
