@@ -213,16 +213,23 @@ impl Note {
             return note.kind();
         }
         if let Self::Quorum(QuorumNote::Held { node, .. }) = self {
-            return Some((Cause::Hold, Some(*node)));
+            return Some((Cause::Hold, Some(*node), None));
         }
         if let Self::Quorum(QuorumNote::Free { node, .. }) = self {
-            return Some((Cause::Free, Some(*node)));
+            return Some((Cause::Free, Some(*node), None));
         }
-        let Self::Disk { note, .. } = self else { return None };
-        let asks = matches!(note, DiskNote::TimeAsked(_) | DiskNote::TimeAskedByNobody);
-        let cause = asks.then_some(Cause::Ask);
-        let cause = cause.or(matches!(note, DiskNote::TimeGiven).then_some(Cause::Give));
-        cause.map(|cause| (cause, None))
+        let Self::Disk { region, note, .. } = self else { return None };
+        // Each node may ask for all regions at once.
+        let (cause, node) = if let DiskNote::TimeAsked { from, .. } = note {
+            (Cause::Ask, Some(*from))
+        } else if matches!(note, DiskNote::TimeAskedByNobody) {
+            (Cause::AskByNobody, None)
+        } else if matches!(note, DiskNote::TimeGiven) {
+            (Cause::Give, None)
+        } else {
+            return None;
+        };
+        Some((cause, node, Some(region.clone())))
     }
 }
 

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::ids::NodeNum;
+use crate::name::Name;
 use crate::note::Note;
 use crate::time::Instant;
 
@@ -37,12 +38,14 @@ pub(crate) enum Cause {
     Break,
     /// A question for more time.
     Ask,
+    /// One by nobody.
+    AskByNobody,
     /// An approval of more time.
     Give,
 }
 
-/// Lines are of one kind that have the same cause and are about the same node.
-pub(crate) type Kind = (Cause, Option<NodeNum>);
+/// Lines are of one kind that have the same cause, and are about the same node and region.
+pub(crate) type Kind = (Cause, Option<NodeNum>, Option<Name>);
 
 /// How many lines of a kind there were.
 #[derive(Debug)]

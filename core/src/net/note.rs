@@ -53,7 +53,7 @@ impl NetNote {
             Self::Closed(node, _) => (Cause::Close, node),
             Self::Mismatch(node, _) => (Cause::Mismatch, node),
             Self::Broken(node, _) => (Cause::Break, node),
-            Self::Stranger(Stranger::Unknown { .. }) => return Some((Cause::Stranger, None)),
+            Self::Stranger(Stranger::Unknown { .. }) => return Some((Cause::Stranger, None, None)),
             Self::Stranger(
                 Stranger::Lower { node, .. }
                 | Stranger::NotHeartbeating { node, .. }
@@ -61,7 +61,7 @@ impl NetNote {
             ) => (Cause::Stranger, node),
             Self::HalfIdle(..) | Self::Idle(..) | Self::NotEstablished(..) | Self::Agreed(..) => return None,
         };
-        Some((cause, Some(node.num)))
+        Some((cause, Some(node.num), None))
     }
 
     /// Does it say that something is wrong?

@@ -2,6 +2,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::*;
+use crate::heartbeat::disk::note::DiskNote;
 use crate::net::{NetEvent, NetNote, Place, Stranger};
 use crate::nodeman::Address;
 use crate::testing::Bench;
@@ -70,7 +71,7 @@ fn after_a_flood_lines_are_said_again() {
 #[test]
 fn nodes_and_causes_are_counted_apart_and_forgotten() {
     let lost = |num: u8| {
-        let name = crate::Name::new(b"n").unwrap();
+        let name = Name::new(b"n").unwrap();
         let (num, address) = (NodeNum::new(num.into()).unwrap(), Address([10, 9, 0, num]));
         Note::Net(NetNote::NotConnected(Place { id: crate::ItemId(1), name, num, address, port: 7777 }))
     };
@@ -106,4 +107,20 @@ fn the_stack_says_it_by_its_timer() {
     let line = bench.notes().last().map(ToString::to_string);
     assert!(line.is_some_and(|line| line.starts_with("left out 80 more lines within 10 s")));
     assert_eq!((bench.notes().len(), bench.engine.poll_timeout()), (21, None));
+}
+
+/// All nodes of a large cluster ask for all regions when the storage hangs: nothing of that is a flood.
+#[test]
+fn questions_of_many_nodes_for_many_regions_pass() {
+    let ask = |from: u8, region: u8, said: u8| {
+        let (region, from) = (Name::new(&[b'a' + region]).unwrap(), NodeNum::new(from.into()).unwrap());
+        Note::Disk { region, device: "vda".into(), note: DiskNote::TimeAsked { said, from } }
+    };
+    let mut throttle = Throttle::default();
+    for node in 0..255 {
+        assert!((0..32).all(|region| throttle.pass(at(0), ask(node, region, node)).is_some()));
+    }
+    // One that asks again and again is, under whatever numbers.
+    let said = (0..200).filter(|said| throttle.pass(at(1), ask(3, 0, *said)).is_some()).count();
+    assert_eq!(said, 19);
 }

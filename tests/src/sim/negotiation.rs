@@ -27,7 +27,7 @@ impl World {
         let Some(place) = number.and_then(|number| node.regions.get_mut(number)) else { return Ok(()) };
         let Some(run) = &mut place.run else { return Ok(()) };
         match note {
-            DiskNote::TimeAsked(other) => {
+            DiskNote::TimeAsked { said: other, .. } => {
                 run.asked.insert(*other);
             }
             DiskNote::Hung { node: other, master, .. } => {

@@ -199,12 +199,12 @@ impl Method for Disk {
         cx: heartbeat::Context<'_>,
         id: ItemId,
         message: u16,
-        _: NodeNum,
+        from: NodeNum,
         payload: &[u8],
     ) -> i32 {
         let mut cx = Context::new(&mut self.common, cx);
         if let Some(region) = self.regions.get_mut(&id) {
-            region.message(id, message, payload, &mut cx);
+            region.message(id, message, from, payload, &mut cx);
         }
         0
     }

@@ -120,7 +120,14 @@ impl Region {
     }
 
     /// Another node's message.
-    pub(super) fn message(&mut self, id: ItemId, message: u16, payload: &[u8], cx: &mut Context<'_>) {
+    pub(super) fn message(
+        &mut self,
+        id: ItemId,
+        message: u16,
+        from: NodeNum,
+        payload: &[u8],
+        cx: &mut Context<'_>,
+    ) {
         let (name, num) = (cx.name_of(id), self.num);
         let device = self.device().map_or_else(|| "(null)".into(), |info| info.name.clone());
         if message != ASK {
@@ -135,7 +142,7 @@ impl Region {
         // The kernel takes the number that the message says, not that of the connection.
         let said = payload.first().copied();
         if let Some(said) = said {
-            cx.note(&name, &device, DiskNote::TimeAsked(said));
+            cx.note(&name, &device, DiskNote::TimeAsked { said, from });
         }
         match (said.and_then(|said| NodeNum::new(said.into())), self.run_mut()) {
             (None, _) => cx.note(&name, &device, DiskNote::TimeAskedByNobody),

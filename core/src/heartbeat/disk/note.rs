@@ -91,7 +91,12 @@ pub enum DiskNote {
         master: Option<NodeNum>,
     },
     /// A node asks for more time, by the number that it gives.
-    TimeAsked(u8),
+    TimeAsked {
+        /// That number.
+        said: u8,
+        /// Whose connection it came over.
+        from: NodeNum,
+    },
     /// That is no node's number.
     TimeAskedByNobody,
     /// The writes of all nodes hang.
@@ -119,7 +124,7 @@ impl DiskNote {
                 | Self::StartAborted
                 | Self::QuorumDevice
                 | Self::Hung { .. }
-                | Self::TimeAsked(_)
+                | Self::TimeAsked { .. }
                 | Self::AllHung
                 | Self::TimeGiven
         )
@@ -133,7 +138,7 @@ impl DiskNote {
                 | Self::WriteTimeout(_)
                 | Self::HalfSilent { .. }
                 | Self::Hung { .. }
-                | Self::TimeAsked(_)
+                | Self::TimeAsked { .. }
                 | Self::AllHung
                 | Self::TimeGiven
                 | Self::NotSent { .. }
@@ -209,7 +214,7 @@ impl DiskNote {
                     None => f.write_str("."),
                 }
             }
-            Self::TimeAsked(node) => {
+            Self::TimeAsked { said: node, .. } => {
                 write!(f, "receive negotiate timeout message from node {node} on region {region} ({device}).")
             }
             Self::TimeAskedByNobody => f.write_str("got nego timeout message from bad node."),
