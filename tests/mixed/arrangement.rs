@@ -26,7 +26,7 @@ pub(crate) fn run(
     cluster: Cluster,
     ours_first: bool,
 ) -> Result<Vec<String>, Error> {
-    let Cluster { ours: our_num, theirs: their_num } = cluster;
+    let Cluster { ours: our_num, theirs: their_num, .. } = cluster;
     let mut setup = Setup::new(name, uo2cb, cluster)?;
     let (mut ours, mut peer) = start(&mut setup, ours_first)?;
     setup.connected("both are up", &mut ours, &mut peer, ["", ""])?;
@@ -124,7 +124,7 @@ pub(crate) fn run(
 
 /// Both start, one after the other.
 fn start(setup: &mut Setup, ours_first: bool) -> Result<(Ours, Peer), Error> {
-    let Cluster { ours: our_num, theirs: their_num } = setup.cluster;
+    let Cluster { ours: our_num, theirs: their_num, .. } = setup.cluster;
     let mut ours = setup.start_ours(DEAD_THRESHOLD)?;
     // If ours is the first, it starts while the guest waits for its turn to boot, and boots.
     let (mut peer, took) = thread::scope(|scope| {

@@ -1,4 +1,4 @@
-//! What went over the wire between the two nodes, from the switch's capture.
+//! What went over the wire between nodes, from the switch's capture.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -48,13 +48,14 @@ pub(crate) fn now() -> Duration {
     SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default()
 }
 
-/// Reads what went over the wire from one time to another.
-pub(crate) fn read(path: &Path, from: Duration, to: Duration) -> Result<Capture, Error> {
+/// Reads what went over the wire to and from `node`, from one time to another.
+pub(crate) fn read(path: &Path, node: Ipv4Addr, from: Duration, to: Duration) -> Result<Capture, Error> {
     let mut capture = Capture::default();
     let mut flows = BTreeMap::new();
     for (at, frame) in pcap::read(path)? {
         let Some(segment) = frame::segment(&frame) else { continue };
-        if segment.from.1 != PORT && segment.to.1 != PORT {
+        let ends = [segment.from, segment.to];
+        if ends.iter().all(|end| end.1 != PORT) || ends.iter().all(|end| end.0 != node) {
             continue;
         }
         let within = at >= from && at <= to;

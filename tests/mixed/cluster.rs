@@ -8,15 +8,16 @@ use crate::network;
 /// Time without a message until a connection is idle, in milliseconds.
 pub(crate) const IDLE_MS: u32 = 5000;
 
-/// The node numbers of our daemon and of the kernel.
+/// The node numbers of our daemon and of the kernel, or the kernels.
 #[derive(Clone, Copy)]
 pub(crate) struct Cluster {
     pub(crate) ours: u8,
     pub(crate) theirs: u8,
+    pub(crate) second: Option<u8>,
 }
 
 impl Cluster {
-    /// The cluster with both nodes, of which one is `local`.
+    /// The cluster with all nodes, of which one is `local`.
     pub(crate) fn make(self, local: u8, dead_threshold: u32) -> Vec<Call> {
         let mut calls = vec![Call::Mkdir("cluster/c".into())];
         let timeouts =
@@ -24,7 +25,7 @@ impl Cluster {
         for (attribute, value) in timeouts {
             calls.push(Call::Write(format!("cluster/c/{attribute}"), value.to_string()));
         }
-        for num in [self.ours, self.theirs] {
+        for num in [self.ours, self.theirs].into_iter().chain(self.second) {
             let node = format!("cluster/c/node/n{num}");
             calls.push(Call::Mkdir(node.clone()));
             let (port, address) = (PORT.to_string(), network::address(num).to_string());

@@ -69,6 +69,32 @@ pub(crate) trait Side {
         }
     }
 
+    /// Waits until a debug file has this text, and returns the text that it has at last.
+    fn until_debug(&mut self, file: &str, text: &str) -> Result<String, Error> {
+        let until = Instant::now() + WAIT_LIMIT;
+        loop {
+            let found = self.debug(file)?;
+            if found == text || Instant::now() > until {
+                return Ok(found);
+            }
+            std::thread::sleep(POLL_INTERVAL);
+        }
+    }
+
+    /// Waits for a line with these words, and returns its time.
+    fn until_line(&self, words: &str) -> Result<Instant, Error> {
+        let until = Instant::now() + WAIT_LIMIT;
+        loop {
+            if let Some(line) = self.lines().iter().find(|line| line.text.contains(words)) {
+                return Ok(line.at);
+            }
+            if Instant::now() > until {
+                return Err(format!("{}: not said: {words}", self.name()).into());
+            }
+            std::thread::sleep(POLL_INTERVAL);
+        }
+    }
+
     /// When it has seen `node` come up last.
     fn last_up(&mut self, node: u8) -> Result<Instant, Error> {
         let events = self.events()?;

@@ -2,7 +2,7 @@
 //!
 //! Each scenario has an image, a guest, and a network of its own; all run at the same time. Words after `--` choose
 //! the scenarios whose names contain them; `long` lets those with a mounted volume be quiet
-//! for ten minutes, and makes all of their steps in both. Needs root and tun devices, for the networks. What failed is on lines that
+//! for ten minutes, makes all of their steps in both, and adds one with two kernels. Needs root and tun devices, for the networks. What failed is on lines that
 //! begin with `failed: `, which `tests/failures` looks for.
 
 mod arrangement;
@@ -17,6 +17,7 @@ mod peer;
 mod restart;
 mod setup;
 mod talk;
+mod two;
 mod volume;
 
 use std::path::Path;
@@ -29,11 +30,14 @@ use uo2cb_tests::guest::Error;
 use uo2cb_tests::program;
 use uo2cb_tests::switch::space;
 
-const OURS_LOWER: Cluster = Cluster { ours: 0, theirs: 1 };
-const OURS_HIGHER: Cluster = Cluster { ours: 1, theirs: 0 };
+const OURS_LOWER: Cluster = Cluster { ours: 0, theirs: 1, second: None };
+const OURS_HIGHER: Cluster = Cluster { ours: 1, theirs: 0, second: None };
 
 /// The word for runs that take longer.
 const LONG: &str = "long";
+
+/// Only with that word.
+const MORE: [(&str, Run); 1] = [("two kernels, mounted", |name, uo2cb, _| two::run(name, uo2cb))];
 
 /// What was wrong, or why the scenario could not run.
 type Result = std::result::Result<Vec<String>, Error>;
@@ -65,7 +69,11 @@ fn main() -> ExitCode {
     let long = words.iter().any(|word| word == LONG);
     words.retain(|word| word != LONG);
     let chosen = |name: &str| words.iter().all(|word| name.contains(word));
-    let scenarios: Vec<_> = SCENARIOS.into_iter().filter(|(name, _)| chosen(name)).collect();
+    let scenarios: Vec<_> = SCENARIOS
+        .into_iter()
+        .chain(MORE.into_iter().filter(|_| long))
+        .filter(|(name, _)| chosen(name))
+        .collect();
     if scenarios.is_empty() {
         println!("mixed: no scenario chosen");
         return ExitCode::SUCCESS;

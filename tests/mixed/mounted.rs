@@ -15,16 +15,18 @@ use crate::capture;
 use crate::cluster::Cluster;
 use crate::events::{POLL_INTERVAL, Side, WAIT_LIMIT};
 use crate::figures::{BEAT, LATE};
+use crate::network::address;
 use crate::ours::Ours;
 use crate::peer::Peer;
 use crate::setup::Setup;
 use crate::volume;
 
-const DEAD_THRESHOLD: u32 = 7;
-/// The kernel mounts within this time beside a node that has not mounted, in seconds.
+pub(crate) const DEAD_THRESHOLD: u32 = 7;
+/// The kernel mounts within this time beside a node that has not mounted, in seconds, but for a busy machine. One that
+/// is not answered waits for 60 s.
 const MOUNT: f64 = 2.0;
-/// Longest time between two writes of the kernel, in seconds.
-const WRITES: f64 = 5.0;
+/// Longest time between two writes of the kernel on a busy machine, in seconds.
+const WRITES: f64 = 10.0;
 /// What a kernel asks all others when it mounts: is the domain of locks in use?
 const QUERY_JOIN: (u16, u32, usize) = (510, 0x666c_6172, 104);
 /// From the cut until the higher node fences itself, and until the other one declares it dead, in seconds: two kernels,
@@ -70,11 +72,11 @@ pub(crate) fn run(
 
 /// Ours is there first.
 fn start(setup: &mut Setup) -> Result<(Ours, Peer), Error> {
-    let Cluster { ours: our_num, theirs: their_num } = setup.cluster;
+    let Cluster { ours: our_num, theirs: their_num, .. } = setup.cluster;
     let mut ours = setup.start_ours(DEAD_THRESHOLD)?;
     let mut peer = thread::scope(|scope| {
         let joining = scope.spawn(|| ours.join(&setup.image));
-        let peer = setup.boot_as(volume::guest(&setup.region), DEAD_THRESHOLD);
+        let peer = setup.boot_as(volume::guest(&setup.region), their_num, DEAD_THRESHOLD);
         joining.join().map_err(|_| "ours: panicked".to_owned())??;
         peer
     })?;
@@ -86,11 +88,12 @@ fn start(setup: &mut Setup) -> Result<(Ours, Peer), Error> {
 }
 
 /// The kernel mounts, having asked us once, and begins to write.
-fn mount(setup: &mut Setup, peer: &mut Peer) -> Result<(), Error> {
+pub(crate) fn mount(setup: &mut Setup, peer: &mut Peer) -> Result<(), Error> {
     let from = capture::now();
     let took = volume::mount(peer)?;
-    setup.figures.at_most("the kernel mounts beside ours in", took, MOUNT);
-    let capture = capture::read(&setup.network.delivered(), from, capture::now())?;
+    setup.figures.at_most("the kernel mounts beside ours in", took, MOUNT + LATE);
+    let capture =
+        capture::read(&setup.network.delivered(), address(setup.cluster.ours), from, capture::now())?;
     let mut said = Vec::new();
     for message in capture.others().filter_map(capture::Said::message) {
         said.push(match message {
@@ -163,7 +166,8 @@ fn kernel_leaves(setup: &mut Setup, ours: &mut Ours, peer: &mut Peer) -> Result<
         -before..=BEAT + LATE,
     );
     setup.both_said("the kernel unmounts", ours, peer, ["shutdown? gone", "gone"]);
-    let capture = capture::read(&setup.network.delivered(), from, capture::now())?;
+    let capture =
+        capture::read(&setup.network.delivered(), address(setup.cluster.ours), from, capture::now())?;
     setup.figures.equal("messages while it unmounts", &capture.others().count().to_string(), "0");
     let told = ours.so_far()?;
     let (_, took) = peer.join()?;
@@ -175,7 +179,7 @@ fn kernel_leaves(setup: &mut Setup, ours: &mut Ours, peer: &mut Peer) -> Result<
 
 /// The network is cut, and we are the higher node: ours ends, the kernel's writes go on.
 fn we_go(setup: &mut Setup, mut ours: Ours, peer: &mut Peer) -> Result<(), Error> {
-    let Cluster { ours: our_num, theirs: their_num } = setup.cluster;
+    let Cluster { ours: our_num, theirs: their_num, .. } = setup.cluster;
     let (told, before) = (peer.so_far()?, volume::written(peer)?.len());
     let cut = cut(setup);
     let (ended, status) = until("ours ends", || ours.ended())?;
@@ -207,7 +211,7 @@ fn we_go(setup: &mut Setup, mut ours: Ours, peer: &mut Peer) -> Result<(), Error
 
 /// The network is cut, and the kernel is the higher node: it restarts, and mounts again beside ours, which has stayed.
 fn kernel_goes(setup: &mut Setup, ours: &mut Ours, mut peer: Peer) -> Result<Peer, Error> {
-    let Cluster { ours: our_num, theirs: their_num } = setup.cluster;
+    let Cluster { ours: our_num, theirs: their_num, .. } = setup.cluster;
     let (told, before) = (ours.so_far()?, volume::written(&mut peer)?.len());
     let cut = cut(setup);
     // As long as it answers for certain.
@@ -234,7 +238,7 @@ fn kernel_goes(setup: &mut Setup, ours: &mut Ours, mut peer: Peer) -> Result<Pee
 
     setup.network.cut(false);
     let told = ours.so_far()?;
-    let mut peer = setup.boot_as(volume::guest(&setup.region), DEAD_THRESHOLD)?;
+    let mut peer = setup.boot_as(volume::guest(&setup.region), their_num, DEAD_THRESHOLD)?;
     setup.talk.rebooted();
     let (_, took) = peer.join()?;
     setup.figures.time("the kernel is back, steady after", took, 3..=4);

@@ -50,9 +50,8 @@ impl Network {
         self.space.run(job)?
     }
 
-    /// A guest that is plugged in.
-    pub(crate) fn attach(&self, guest: Builder) -> Result<Builder, Error> {
-        let node = self.cluster.theirs;
+    /// A guest that is plugged in as `node`.
+    pub(crate) fn attach(&self, guest: Builder, node: u8) -> Result<Builder, Error> {
         // Without a boot program, which is not installed everywhere.
         let card = format!("virtio-net-pci,netdev=link,mac={},romfile=", frame::mac_text(port(node)));
         let netdev = self.switch.guest(port(node))?;

@@ -27,14 +27,15 @@ impl Peer {
         guest: Builder,
         image: &Path,
         network: &Network,
-        (cluster, region): (Cluster, &Region),
+        (cluster, node, region): (Cluster, u8, &Region),
         dead_threshold: u32,
     ) -> Result<Self, Error> {
         // The console gets all that the kernel says, but for what is for debugging.
-        let guest = network.attach(guest.module("ocfs2_nodemanager").disk(image).setup("dmesg -n 7"))?;
+        let guest = guest.module("ocfs2_nodemanager").disk(image).setup("dmesg -n 7");
+        let guest = network.attach(guest.setup(&format!("hostname n{node}")), node)?;
         let mut peer = Self { guest: guest.boot(BOOT)?, region: region.clone() };
         peer.run("for mask in HEARTBEAT QUORUM; do echo allow > /sys/fs/o2cb/logmask/$mask; done")?;
-        peer.apply(&cluster.make(cluster.theirs, dead_threshold))?;
+        peer.apply(&cluster.make(node, dead_threshold))?;
         Ok(peer)
     }
 

@@ -18,7 +18,7 @@ const THEIRS: u32 = 120;
 
 /// Runs it. Returns what was wrong.
 pub(crate) fn run(name: &str, uo2cb: &Path, cluster: Cluster) -> Result<Vec<String>, Error> {
-    let Cluster { ours: our_num, theirs: their_num } = cluster;
+    let Cluster { ours: our_num, theirs: their_num, .. } = cluster;
     let mut setup = Setup::new(name, uo2cb, cluster)?;
     let mut ours = setup.start_ours(OURS)?;
     let (_, took) = ours.join(&setup.image)?;
@@ -65,7 +65,7 @@ fn refused(setup: &mut Setup, ours: &Ours, peer: &Peer) {
         peer,
         [tries; 2].map(|tries| format!("{tries} refused {tries}")),
     );
-    let Cluster { ours: our_num, theirs: their_num } = setup.cluster;
+    let Cluster { ours: our_num, theirs: their_num, .. } = setup.cluster;
     for (side, other, theirs, own) in
         [(ours as &dyn Side, their_num, THEIRS, OURS), (peer, our_num, OURS, THEIRS)]
     {
@@ -113,7 +113,7 @@ impl Rejoin {
 /// How often ours and the kernel have logged that the other's dead threshold differs: in the same words, each time the
 /// other has become live.
 fn complaints(setup: &mut Setup, peer: &Peer, expected: [usize; 2]) {
-    let Cluster { ours, theirs } = setup.cluster;
+    let Cluster { ours, theirs, .. } = setup.cluster;
     let about = |node: u8, device: &str, theirs: u32, ours: u32| {
         let counts = [theirs, ours].map(|threshold| threshold * 2000);
         let [theirs, ours] = counts;

@@ -82,12 +82,12 @@ impl Setup {
     }
 
     pub(crate) fn boot(&self, dead_threshold: u32) -> Result<Peer, Error> {
-        self.boot_as(Guest::builder(), dead_threshold)
+        self.boot_as(Guest::builder(), self.cluster.theirs, dead_threshold)
     }
 
-    /// The same, with more in the guest.
-    pub(crate) fn boot_as(&self, guest: Builder, dead_threshold: u32) -> Result<Peer, Error> {
-        let settings = (self.cluster, &self.region);
+    /// The same as any node, with more in the guest.
+    pub(crate) fn boot_as(&self, guest: Builder, node: u8, dead_threshold: u32) -> Result<Peer, Error> {
+        let settings = (self.cluster, node, &self.region);
         Peer::boot(guest, &self.image, &self.network, settings, dead_threshold)
     }
 
@@ -118,7 +118,7 @@ impl Setup {
         peer: &mut Peer,
         connected: bool,
     ) -> Result<(), Error> {
-        let Cluster { ours: our_num, theirs: their_num } = self.cluster;
+        let Cluster { ours: our_num, theirs: their_num, .. } = self.cluster;
         let region = format!("o2hb/{}", self.region.name);
         let kernel_pinned = if self.pinned { "1\n" } else { "0\n" };
         for (side, other, pinned) in
@@ -195,7 +195,7 @@ impl Setup {
         peer: &mut Peer,
         before: [&str; 2],
     ) -> Result<(), Error> {
-        let Cluster { ours: our_num, theirs: their_num } = self.cluster;
+        let Cluster { ours: our_num, theirs: their_num, .. } = self.cluster;
         let up = ours.last_up(their_num)?.max(peer.last_up(our_num)?);
         let mut sides: [(&dyn Side, u8, &str); 2] =
             [(ours, our_num, before[0]), (peer, their_num, before[1])];
@@ -212,7 +212,7 @@ impl Setup {
         peer: &dyn Side,
         patterns: [impl AsRef<str>; 2],
     ) {
-        let Cluster { ours: our_num, theirs: their_num } = self.cluster;
+        let Cluster { ours: our_num, theirs: their_num, .. } = self.cluster;
         self.talk.said(&mut self.figures, what, ours, their_num, patterns[0].as_ref());
         self.talk.said(&mut self.figures, what, peer, our_num, patterns[1].as_ref());
     }
@@ -220,10 +220,11 @@ impl Setup {
     /// Only keepalives have been on the wire since then, on one connection, and often enough.
     pub(crate) fn only_keepalives(&mut self, from: Duration) -> Result<(), Error> {
         let to = capture::now();
-        let capture = capture::read(&self.network.delivered(), from, to)?;
+        let capture =
+            capture::read(&self.network.delivered(), network::address(self.cluster.ours), from, to)?;
         self.figures.equal("segments that begin or end a connection", &capture.edges.to_string(), "0");
         self.figures.equal("messages but keepalives", &capture.others().count().to_string(), "0");
-        let Cluster { ours, theirs } = self.cluster;
+        let Cluster { ours, theirs, .. } = self.cluster;
         let [[our_requests, our_answers], [their_requests, their_answers]] =
             [ours, theirs].map(|node| capture.keepalives(network::address(node)));
         // The last request may not have been answered yet, and the first answer be that of one before.

@@ -84,11 +84,15 @@ pub(crate) fn unmount(peer: &mut Peer) -> Result<Duration, Error> {
     Ok(begin.elapsed())
 }
 
-/// Writes from now on: a record that is on the disk before the next one is written, and files that are made anew.
+/// Writes from now on, to files of this node's own: a record that is on the disk before the next one is written, and
+/// files that are made anew.
 pub(crate) fn write(peer: &mut Peer) -> Result<(), Error> {
-    peer.run("rm -f /tmp/stop; n=$(tail -n1 /tmp/written 2>/dev/null | cut -d' ' -f1)").map(drop)?;
-    let record = "echo $n | dd of=/mnt/records bs=16 seek=$n conv=sync,notrunc,fsync 2>/dev/null";
-    let file = "rm -f /mnt/file$((n % 16)) && echo $n > /mnt/file$((n % 16))";
+    peer.run(
+        "rm -f /tmp/stop; touch /tmp/written; me=$(hostname); n=$(tail -n1 /tmp/written | cut -d' ' -f1)",
+    )
+    .map(drop)?;
+    let record = "echo $n | dd of=/mnt/records-$me bs=16 seek=$n conv=sync,notrunc,fsync 2>/dev/null";
+    let file = "rm -f /mnt/$me-$((n % 16)) && echo $n > /mnt/$me-$((n % 16))";
     let noted = "read up rest < /proc/uptime && echo $n $up >> /tmp/written";
     let once = format!("n=$((n + 1)); {file} && {record} && {noted} || break; usleep {PACE_US}");
     peer.run(&format!("(n=${{n:-0}}; while [ ! -e /tmp/stop ]; do {once}; done) &")).map(drop)
@@ -110,7 +114,7 @@ pub(crate) fn written(peer: &mut Peer) -> Result<Vec<(u64, f64)>, Error> {
 
 /// The number of the last record on the volume.
 pub(crate) fn last_record(peer: &mut Peer) -> Result<u64, Error> {
-    let lines = peer.run("tr -d '\\0' < /mnt/records | tail -n1")?;
+    let lines = peer.run("tr -d '\\0' < /mnt/records-$(hostname) | tail -n1")?;
     let last = lines.first().and_then(|line| line.trim().parse().ok());
     Ok(last.ok_or_else(|| format!("no last record: {lines:?}"))?)
 }
