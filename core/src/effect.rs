@@ -28,6 +28,8 @@ pub enum Effect {
         /// Its result.
         result: Result<(), Refusal>,
     },
+    /// The removal of this region, which [waited](crate::heartbeat::Method::detains) for its beat, can go on.
+    Quiet(ItemId),
     /// The answer to this removal must wait for [`Effect::Stopped`]: its region still writes its last block.
     Stopping(RequestId),
     /// It need not wait any longer.

@@ -74,6 +74,10 @@ impl Engine {
                 self.tell_changes(request);
                 self.end_store(now, store, result);
             }
+            Effect::Quiet(region) => {
+                self.tell_changes(request);
+                self.go_on_removing(now, region);
+            }
             Effect::Stopping(request) => self.pending.stopping(request),
             Effect::Stopped(request) => self.pending.stopped(request),
             Effect::Pin(item) => self.views.config.tree.pin(item),

@@ -5,7 +5,7 @@ use crate::call::Call;
 use crate::detail::{Refused, detail};
 use crate::effect::Effect;
 use crate::error::{Errno, Refusal};
-use crate::ids::{Caller, ConsumerId, RequestId, View};
+use crate::ids::{Caller, ConsumerId, ItemId, RequestId, View};
 use crate::message::{Action, Reply, Subscribe};
 use crate::note::Note;
 use crate::pending::PendingStore;
@@ -96,6 +96,16 @@ impl Engine {
         if let Some(removal) = removal {
             self.answer(now, events, removal, Ok(Reply::Tree(Answer::Done)));
         }
+    }
+
+    /// Goes on with the removal of a region that waited for its beat; it may have been given up.
+    pub(super) fn go_on_removing(&mut self, now: Now, region: ItemId) {
+        let Self { views, machines, consumers, effects, pending, .. } = self;
+        let events = consumers.delivery.next_number();
+        let Some((request, caller)) = pending.take_removal_of(region) else { return };
+        views.config.go_on_removing(machines, effects, region, Call { now, caller, request });
+        self.carry(now, Some(request));
+        self.answer(now, events, request, Ok(Reply::Tree(Answer::Done)));
     }
 
     /// Answers a call; if events were queued since `events`, only behind them.

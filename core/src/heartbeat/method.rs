@@ -100,6 +100,11 @@ pub trait Method: AsAny + Debug + Send {
     /// mkdir of a region; refusing is all that is to be done when it cannot be.
     fn make_region(&mut self, cx: Context<'_>, region: ItemId, name: &Name) -> Result<(), Refusal>;
 
+    /// Whether rmdir of a region must wait. Asked when it is tried; [`Effect::Quiet`] ends the wait.
+    fn detains(&mut self, _: ItemId) -> bool {
+        false
+    }
+
     /// rmdir of a region. It is still in the layer's list.
     fn drop_region(&mut self, cx: Context<'_>, region: ItemId);
 

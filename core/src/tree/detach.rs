@@ -35,7 +35,8 @@ impl Tree {
             return Err(Refusal::Depended);
         }
         self.may_detach(item)?;
-        if dir.stores > 0 {
+        let stores = dir.stores > 0;
+        if stores || subsystem.detains(item) {
             self.items.dir_mut(item)?.dropping = true;
             return Ok(Removal::Waits);
         }
@@ -68,7 +69,7 @@ impl Tree {
         (dir.stores == 0 && dir.dropping).then_some(fragment)
     }
 
-    /// Removes an item whose removal waited.
+    /// Removes an item whose removal waited, for stores or for its subsystem.
     pub fn go_on_removing(&mut self, subsystem: &mut dyn Subsystem, item: ItemId, call: Call) {
         self.detach(subsystem, item, call);
     }

@@ -44,6 +44,11 @@ pub trait Subsystem {
         Err(Refusal::NothingMadeHere)
     }
 
+    /// Whether the removal of `item` must wait; the subsystem says when it can go on.
+    fn detains(&mut self, item: ItemId) -> bool {
+        false
+    }
+
     /// `item`, made by [`make`](Self::make), is about to be removed with its default groups.
     fn drop_item(&mut self, cx: &Context<'_>, item: ItemId) {}
 

@@ -139,6 +139,10 @@ impl Subsystem for Stack<'_> {
         Ok(Made::plain(region))
     }
 
+    fn detains(&mut self, item: ItemId) -> bool {
+        self.machines.heartbeat.owner_mut(item).is_some_and(|(method, _)| method.detains(item))
+    }
+
     fn drop_item(&mut self, cx: &Context<'_>, item: ItemId) {
         if self.region(item).is_some() {
             self.machines.owner(item, cx.call, self.effects, |method, at| method.drop_region(at, item));

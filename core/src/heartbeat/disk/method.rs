@@ -80,6 +80,10 @@ impl Method for Disk {
         Ok(())
     }
 
+    fn detains(&mut self, region: ItemId) -> bool {
+        self.regions.get_mut(&region).is_some_and(Region::detains)
+    }
+
     fn drop_region(&mut self, cx: heartbeat::Context<'_>, id: ItemId) {
         let Some(mut region) = self.regions.remove(&id) else { return };
         let request = cx.call.request;

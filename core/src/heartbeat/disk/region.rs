@@ -30,6 +30,8 @@ pub(super) struct Region {
     pub(super) num: u32,
     /// That of its messages.
     pub(super) key: u32,
+    /// Its removal waits for the end of a beat.
+    pub(super) leaving: bool,
     pub(super) phase: Phase,
 }
 
@@ -215,6 +217,13 @@ impl Region {
                 return self.give_up(id, Refusal::Unstable, cx);
             }
         }
+        if core::mem::take(&mut self.leaving) {
+            self.leaving = self.in_flight();
+            if !self.leaving {
+                return cx.effects.push(Effect::Quiet(id));
+            }
+        }
+        let Some(run) = self.run_mut() else { return };
         if run.take_overdue() {
             let outcome = run.tick(id, name, cx);
             self.after_beat(id, name, outcome, false, cx);
@@ -245,6 +254,17 @@ impl Region {
         }
     }
 
+    /// Whether its removal must wait for the beat that is on its way. A disk may hang for long: until it goes on, this
+    /// node is still a member, and others wait for its part in the negotiation. It may also still be fenced.
+    pub(super) fn detains(&mut self) -> bool {
+        self.leaving = self.run().is_some_and(Run::steady) && self.in_flight();
+        self.leaving
+    }
+
+    fn in_flight(&self) -> bool {
+        self.run().is_some_and(|run| run.in_flight().is_some())
+    }
+
     /// Stops cleanly: everybody leaves, and the own slot says so. None when there is nothing to write.
     pub(super) fn stop(
         &mut self,
@@ -257,6 +277,10 @@ impl Region {
             return None;
         }
         let Phase::Running(mut run) = core::mem::take(&mut self.phase) else { return None };
+        if core::mem::take(&mut self.leaving) {
+            // The beat ends with all others: nothing to wait for.
+            cx.effects.push(Effect::Quiet(id));
+        }
         cx.common.sets.remove(self.num);
         run.leave_all(id, Cause::Stopped, cx);
         cx.effects.push(Effect::Unpin(run.local));
