@@ -9,11 +9,12 @@
 //! ```
 //!
 //! A run is played once for each word of letters that is as long as it has nodes, with kernels if there is none.
-//! `lines` also prints all lines. Guests take a fifth of a processor each: with many runs, `guests=N` plays as many at
+//! `lines` also prints all lines; `strict` judges hung disks to half a second, which wants a quiet machine. Guests take a fifth of a processor each: with many runs, `guests=N` plays as many at
 //! the same time as have together at most that many nodes. Needs root and tun devices.
 
 mod blocks;
 mod play;
+mod wire;
 
 use std::process::ExitCode;
 use std::thread;
@@ -41,6 +42,7 @@ struct Play {
 struct Words {
     plays: Vec<Play>,
     lines: bool,
+    strict: bool,
     nodes: usize,
 }
 
@@ -79,7 +81,7 @@ fn main() -> ExitCode {
         });
         for (play, result) in now.iter().zip(results) {
             let result = result.unwrap_or_else(|_| Err("panicked".to_owned().into()));
-            failed += usize::from(!report(play, result, words.lines));
+            failed += usize::from(!report(play, result, &words));
         }
         rest = later;
     }
@@ -89,13 +91,15 @@ fn main() -> ExitCode {
 
 fn words(arguments: impl Iterator<Item = String>) -> Result<Words, String> {
     let (mut names, mut letters) = (Vec::new(), Vec::new());
-    let (mut lines, mut nodes) = (false, NODES);
+    let (mut lines, mut strict, mut nodes) = (false, false, NODES);
     for word in arguments.filter(|word| !word.starts_with('-')) {
         let kinds: Option<Vec<Kind>> = word.chars().map(Kind::from_letter).collect();
         if let Some(number) = word.strip_prefix("guests=") {
             nodes = number.parse().map_err(|_| format!("no number of guests: {number}"))?;
         } else if word == "lines" {
             lines = true;
+        } else if word == "strict" {
+            strict = true;
         } else if let Some(kinds) = kinds {
             letters.push(kinds);
         } else if word == "all" {
@@ -117,20 +121,22 @@ fn words(arguments: impl Iterator<Item = String>) -> Result<Words, String> {
     for name in &names {
         let run = find(name)?;
         let fitting = letters.iter().filter(|kinds| kinds.len() == usize::from(run.nodes));
+        let fitting = fitting.filter(|kinds| !run.is_ours() || !kinds.contains(&Kind::Kernel));
         let mut kinds: Vec<_> = fitting.cloned().collect();
         if letters.is_empty() {
-            kinds.push(vec![Kind::Kernel; usize::from(run.nodes)]);
+            let kind = if run.is_ours() { Kind::Ours } else { Kind::Kernel };
+            kinds.push(vec![kind; usize::from(run.nodes)]);
         }
         plays.extend(kinds.into_iter().map(|kinds| Play { run, kinds }));
     }
     if plays.is_empty() {
         return Err("nothing chosen: no run has as many nodes as letters were given".into());
     }
-    Ok(Words { plays, lines, nodes })
+    Ok(Words { plays, lines, strict, nodes })
 }
 
 /// Prints what was seen beside what kernels did. Returns if all was as it must be.
-fn report(play: &Play, result: Result<Record, Error>, all_lines: bool) -> bool {
+fn report(play: &Play, result: Result<Record, Error>, words: &Words) -> bool {
     let letters: String = play.kinds.iter().map(|kind| kind.letter()).collect();
     let Run { name, what, .. } = play.run;
     println!("\ncut: {name} {letters}: {what}");
@@ -141,13 +147,13 @@ fn report(play: &Play, result: Result<Record, Error>, all_lines: bool) -> bool {
             return false;
         }
     };
-    let judgements = judge(play.run, &record);
+    let judgements = judge(play.run, &record, words.strict);
     for Judgement { what, kernel, seen, good } in &judgements {
         let verdict = if *good { "" } else { "  <-- WRONG" };
         println!("  {what:<100.100} | {kernel:<44} | {seen}{verdict}");
     }
     let good = judgements.iter().all(|judgement| judgement.good);
-    if all_lines || !good {
+    if words.lines || !good {
         for (at, node, line) in record.lines.iter().filter(|(at, ..)| *at > -30.0) {
             println!("  {at:>8.2}  {node}  {line}");
         }

@@ -9,9 +9,11 @@ use tempfile::TempDir;
 use uo2cb_tests::cut::run::{Run, Step};
 use uo2cb_tests::cut::{End, Record};
 use uo2cb_tests::guest::Error;
-use uo2cb_tests::switch::{PORT, Switch, frame, pcap};
+use uo2cb_tests::lines::Line;
+use uo2cb_tests::switch::{Switch, frame, pcap};
 
 use crate::blocks::{Block, Blocks};
+use crate::wire;
 use uo2cb_tests::nodes::{Kernel, Kind, Node, Ours, numbers, wait};
 
 /// For nodes to see and reach each other.
@@ -26,6 +28,7 @@ struct Cluster {
     nodes: Vec<Box<dyn Node>>,
     switch: Switch,
     blocks: Blocks,
+    holders: Vec<u8>,
     // Dropped last: all others have files there.
     _folders: [TempDir; 2],
 }
@@ -40,7 +43,10 @@ pub(crate) fn play(run: &Run, kinds: &[Kind], uo2cb: &Path) -> Result<Record, Er
     let zero = if run.before.is_empty() {
         cluster.connected()?;
         let planned = begin + Duration::from_secs_f64(ZERO);
-        if run.hangs() && kinds.contains(&Kind::Ours) {
+        if (1..=run.nodes)
+            .zip(kinds)
+            .any(|(node, kind)| *kind == Kind::Ours && run.fault(node, ZERO).is_some())
+        {
             if Instant::now() > planned {
                 return Err(format!("not connected within {ZERO} s").into());
             }
@@ -74,6 +80,9 @@ impl Cluster {
                 Kind::Kernel => {
                     Box::new(Kernel::boot(node, run.nodes, &switch, &image, folder, run.hangs())?)
                 }
+                Kind::Ours if run.user => {
+                    Box::new(Ours::start_user(uo2cb, node, run.nodes, &switch, &image, folder)?)
+                }
                 Kind::Ours => Box::new(Ours::start(uo2cb, node, run.nodes, &switch, &image, folder, fault)?),
             })
         };
@@ -83,7 +92,9 @@ impl Cluster {
             let joined = nodes.into_iter().map(|node| node.join().unwrap_or_else(|_| Err(panicked())));
             joined.collect::<Result<_, _>>()
         })?;
-        Ok(Self { nodes, switch, blocks, _folders: folders })
+        let mut cluster = Self { nodes, switch, blocks, holders: Vec::new(), _folders: folders };
+        cluster.nodes.iter_mut().try_for_each(|node| node.show_quorum())?;
+        Ok(cluster)
     }
 
     fn node(&mut self, node: u8) -> Result<&mut Box<dyn Node>, Error> {
@@ -141,40 +152,54 @@ impl Cluster {
             Step::Hang(nodes) => nodes.iter().try_for_each(|node| self.node(*node)?.hang(true))?,
             Step::Release(nodes) => nodes.iter().try_for_each(|node| self.node(*node)?.hang(false))?,
             Step::Kill(node) => self.node(node)?.kill()?,
+            // By the fault that it was started with.
+            Step::Fail(_) => {}
             Step::Leave(node) => self.node(node)?.leave()?,
+            Step::Start(node) => self.node(node)?.start()?,
+            Step::BeginToLeave(node) => self.node(node)?.begin_to_leave()?,
+            Step::Call(nodes, calls) => {
+                for node in nodes {
+                    calls().iter().try_for_each(|call| self.node(*node)?.call(call))?;
+                }
+            }
+            Step::Hold(nodes) => {
+                for node in nodes {
+                    if self.node(*node)?.hold()? {
+                        self.holders.push(*node);
+                    }
+                }
+            }
+            Step::Address(node, other) => self.node(node)?.address(frame::address(other))?,
         }
         Ok(())
     }
 
     fn record(&mut self, zero: Instant, ends: Vec<(f64, u8, End)>) -> Result<Record, Error> {
-        let mut lists = Vec::new();
-        let mut lines = Vec::new();
+        let mut record = Record { ends, holders: self.holders.clone(), ..Record::default() };
         for (node, number) in self.nodes.iter_mut().zip(1..) {
             if node.ended()?.is_none() {
                 let [live, connected] =
                     ["o2hb/livenodes", "o2net/connected_nodes"].map(|file| node.debug(file));
-                lists.push((number, numbers(&live?), numbers(&connected?)));
+                record.lists.push((number, numbers(&live?), numbers(&connected?)));
             }
-            lines.extend(node.lines().into_iter().map(|line| (seconds(zero, line.at), number, line.text)));
+            let timed = |line: Line| (seconds(zero, line.at), number, line.text);
+            record.lines.extend(node.lines().into_iter().map(timed));
+            record.told.extend(node.told().into_iter().map(timed));
         }
-        lines.sort_by(|one, other| one.0.total_cmp(&other.0));
-        let blocks =
+        record.lines.sort_by(|one, other| one.0.total_cmp(&other.0));
+        record.blocks =
             self.blocks.found().into_iter().map(|Block { at, node }| (seconds(zero, at), node)).collect();
-        let mut syns = self.syns(zero, true)?;
-        syns.extend(self.syns(zero, false)?);
-        Ok(Record { lines, ends, blocks, lists, syns })
-    }
-
-    fn syns(&self, zero: Instant, delivered: bool) -> Result<Vec<(f64, u8, bool)>, Error> {
         // Captures have the time of the day.
         let zero =
             SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs_f64() - zero.elapsed().as_secs_f64();
-        let frames = pcap::read(&self.switch.capture(!delivered))?;
-        let syns = frames.iter().filter_map(|(at, frame)| {
-            let segment = frame::segment(frame).filter(|of| of.flags == frame::SYN && of.to.1 == PORT)?;
-            Some((at.as_secs_f64() - zero, segment.to.0.octets()[3], delivered))
-        });
-        Ok(syns.collect())
+        for delivered in [true, false] {
+            let frames = pcap::read(&self.switch.capture(!delivered))?;
+            record.syns.extend(wire::syns(&frames, zero, delivered));
+            if delivered {
+                record.messages = wire::messages(&frames, zero);
+            }
+        }
+        Ok(record)
     }
 }
 

@@ -70,6 +70,30 @@ pub fn of_kernel(line: &str) -> Option<&str> {
     Some(masked.unwrap_or(text))
 }
 
+/// A line of quorum on the kernel's console as our log has it, `o2quo_hb_down node 1, 1 total`; nothing if it is another.
+pub fn of_quorum(line: &str) -> Option<String> {
+    let (_, text) = line.strip_prefix('[')?.split_once("):o2quo_")?;
+    let (place, text) = text.split_once(' ')?;
+    let (function, _) = place.split_once(':')?;
+    text.starts_with("node ").then(|| format!("o2quo_{function} {text}"))
+}
+
+/// Lines of our daemon's log, freed of what is in front, with those that it has only counted.
+pub fn unfold(lines: Vec<Line>) -> Vec<Line> {
+    let mut all: Vec<Line> = Vec::new();
+    for line in lines {
+        let count = line.text.strip_prefix("last line ").and_then(|rest| rest.strip_suffix(" times more"));
+        match (count.and_then(|count| count.parse::<usize>().ok()), all.last().map(|last| last.text.clone()))
+        {
+            (Some(count), Some(text)) => {
+                all.extend(std::iter::repeat_n(Line { at: line.at, text }, count));
+            }
+            _ => all.push(line),
+        }
+    }
+    all
+}
+
 /// A line of our daemon's log without its time and level; other lines as they are.
 pub fn of_ours(line: &str) -> &str {
     let level = line.split_once("Z ").filter(|(time, _)| !time.contains(' '));
@@ -107,9 +131,23 @@ mod tests {
             ("SeaBIOS", None),
         ] {
             assert_eq!(of_kernel(from), to);
+            assert_eq!(of_quorum(from), None);
         }
+        let down = "[    1.0] (o2hb-R1,109,0):o2quo_hb_down:232 node 1, 1 total";
+        assert_eq!(of_quorum(down).as_deref(), Some("o2quo_hb_down node 1, 1 total"));
         assert_eq!(of_ours("2026-11-25T10:23:33.801Z INFO  o2net: Connected"), "o2net: Connected");
         assert_eq!(of_ours("2026-11-25T10:23:33.801Z ERROR fencing"), "fencing");
         assert_eq!(of_ours("thread panicked at Z x"), "thread panicked at Z x");
+    }
+
+    #[test]
+    fn counted_lines_are_there_again() {
+        let lines = |texts: &[&str]| {
+            let at = Instant::now();
+            texts.iter().map(|text| Line { at, text: (*text).to_owned() }).collect::<Vec<_>>()
+        };
+        let found = unfold(lines(&["last line 1 times more", "a", "last line 2 times more", "b"]));
+        let found: Vec<_> = found.iter().map(|line| line.text.as_str()).collect();
+        assert_eq!(found, ["last line 1 times more", "a", "a", "a", "b"]);
     }
 }

@@ -1,5 +1,7 @@
 //! Compares what was seen with what must be.
 
+use std::collections::BTreeSet;
+
 use super::run::{Must, Run, Since, Step};
 use super::{End, Record};
 
@@ -8,6 +10,8 @@ use super::{End, Record};
 const EARLY: f64 = 0.5;
 /// By how much anything may be late on a loaded machine.
 const LATE: f64 = 4.0;
+/// The same for hung disks on a quiet machine.
+const LATE_STRICT: f64 = 0.5;
 /// How many of something that is repeated may be missing or too many: a beat or a timer more or less.
 const MORE: usize = 1;
 
@@ -24,9 +28,10 @@ pub struct Judgement {
     pub good: bool,
 }
 
-/// All that must be seen in a run, and besides who ends in it.
-pub fn judge(run: &Run, record: &Record) -> Vec<Judgement> {
-    let mut judgements: Vec<_> = run.must.iter().map(|must| one(run, must, record)).collect();
+/// All that must be seen in a run, and besides who ends in it. `strict`: as on a quiet machine.
+pub fn judge(run: &Run, record: &Record, strict: bool) -> Vec<Judgement> {
+    let late = if strict && run.hangs() { LATE_STRICT } else { LATE };
+    let mut judgements: Vec<_> = run.must.iter().map(|must| one(run, must, record, late)).collect();
     judgements.push(ends(run, record));
     judgements
 }
@@ -53,18 +58,51 @@ fn ends(run: &Run, record: &Record) -> Judgement {
     }
 }
 
-fn one(run: &Run, must: &Must, record: &Record) -> Judgement {
+fn one(run: &Run, must: &Must, record: &Record, late: f64) -> Judgement {
     match *must {
         Must::Line { node, text, since, seen, times } => {
-            lines(record, node, &[text], &format!("{node}: {text}"), since, seen, times)
+            let found = of(&record.lines, node, text);
+            timed(record, &found, &format!("{node}: {text}"), (since, seen, times, late))
         }
         Must::Fence { node, why, since, seen } => {
-            lines(record, node, &[why], &format!("{node} fences: {why}"), since, seen, (1, 1))
+            let found = of(&record.lines, node, why);
+            timed(record, &found, &format!("{node} fences: {why}"), (since, seen, (1, 1), late))
         }
-        Must::Down { node, of, since, seen } => {
-            let text = format!("No longer connected to node n{of} (num {of})");
-            lines(record, node, &[&text], &format!("{node}: {of} is down"), since, seen, (1, 1))
+        Must::Down { node, of: peer, since, seen } => {
+            let found = of(&record.lines, node, &format!("o2quo_hb_down node {peer}, "));
+            let lost = of(&record.lines, node, &format!("No longer connected to node n{peer} (num {peer})"));
+            let mut down =
+                timed(record, &found, &format!("{node}: {peer} is down"), (since, seen, (1, 1), late));
+            if lost.len() != 1 {
+                down.seen = format!("{}, {} times no longer connected", down.seen, lost.len());
+                down.good = false;
+            }
+            down
         }
+        Must::Told { node, text, since, seen, times } => {
+            let what = format!("{node} holds, and is told: {text}");
+            if !record.holders.contains(&node) {
+                let (kernel, seen) = ("-".into(), "not held".into());
+                return Judgement { what, kernel, seen, good: true };
+            }
+            timed(record, &of(&record.told, node, text), &what, (since, seen, times, late))
+        }
+        Must::Order { node, texts } => {
+            let mut rest = texts.iter().peekable();
+            for (_, of, line) in after_zero(record) {
+                if *of == node && rest.peek().is_some_and(|text| contains(line, text)) {
+                    rest.next();
+                }
+            }
+            let missing = rest.next();
+            Judgement {
+                what: format!("{node} in this order: {}", texts.join("; ")),
+                kernel: "all".into(),
+                seen: missing.map_or("all".into(), |text| format!("missing or too early: {text}")),
+                good: missing.is_none(),
+            }
+        }
+        Must::Messages { round, times } => messages(record, round, times),
         Must::Never { nodes, text } => {
             // A node that does not fence says that it does not fence.
             let found = after_zero(record)
@@ -89,7 +127,7 @@ fn one(run: &Run, must: &Must, record: &Record) -> Judgement {
             }
         }
         Must::NoSyn => {
-            let found = record.syns.iter().filter(|(at, ..)| *at > 0.0).count();
+            let found = record.syns.iter().filter(|syn| syn.at > 0.0).count();
             Judgement {
                 what: "new TCP connections are tried".into(),
                 kernel: "none".into(),
@@ -97,14 +135,13 @@ fn one(run: &Run, must: &Must, record: &Record) -> Judgement {
                 good: found == 0,
             }
         }
-        Must::Syns { to, times } => {
+        Must::Attempts { to, times } => {
             let opened = run.steps.iter().find(|(_, step)| matches!(step, Step::Open(node) if *node == to));
             let until = opened.map_or(run.until, |(at, _)| *at);
-            let found = record.syns.iter();
-            let found =
-                found.filter(|(at, node, delivered)| *node == to && !delivered && *at < until).count();
+            let found = record.syns.iter().filter(|syn| syn.to == to && !syn.delivered && syn.at < until);
+            let found = found.map(|syn| syn.port).collect::<BTreeSet<_>>().len();
             Judgement {
-                what: format!("SYN to {to} while it is closed"),
+                what: format!("attempts to connect to {to} while it is closed"),
                 kernel: format!("{} to {}", times.0, times.1),
                 seen: found.to_string(),
                 good: count_is(found, times),
@@ -113,24 +150,38 @@ fn one(run: &Run, must: &Must, record: &Record) -> Judgement {
     }
 }
 
+/// All messages are these rounds.
+fn messages(record: &Record, round: &[(u8, u8, &str)], times: (usize, usize)) -> Judgement {
+    let seen = || record.messages.iter().filter(|(at, ..)| *at >= 0.0);
+    let wrong = seen().zip(round.iter().cycle()).find(|((_, from, to, bytes), expected)| {
+        (*from, *to, bytes.as_str()) != (expected.0, expected.1, expected.2.replace(' ', "").as_str())
+    });
+    let rounds = seen().count() as f64 / round.len() as f64;
+    Judgement {
+        what: "messages on the wire, byte by byte".into(),
+        kernel: format!("{} to {} rounds of {}", times.0, times.1, round.len()),
+        seen: wrong.map_or_else(|| format!("{rounds} rounds"), |(found, _)| format!("{found:?}")),
+        good: wrong.is_none() && (times.0..=times.1).contains(&(rounds.ceil() as usize)),
+    }
+}
+
 fn after_zero(record: &Record) -> impl Iterator<Item = &(f64, u8, String)> {
     record.lines.iter().filter(|(at, ..)| *at >= 0.0)
 }
 
-/// Lines of a node with all of these words, the first one at the right time, and as many as there must be.
-fn lines(
+/// When lines of a node with this text came.
+fn of(lines: &[(f64, u8, String)], node: u8, text: &str) -> Vec<f64> {
+    let found = lines.iter().filter(|(at, of, line)| *at >= 0.0 && *of == node && contains(line, text));
+    found.map(|(at, ..)| *at).collect()
+}
+
+/// The first one at the right time, and as many as there must be.
+fn timed(
     record: &Record,
-    node: u8,
-    words: &[&str],
+    found: &[f64],
     what: &str,
-    since: Since,
-    seen: (f64, f64),
-    times: (usize, usize),
+    (since, seen, times, late): (Since, (f64, f64), (usize, usize), f64),
 ) -> Judgement {
-    let found = after_zero(record)
-        .filter(|(_, of, line)| *of == node && words.iter().all(|word| contains(line, word)))
-        .map(|(at, ..)| *at);
-    let found: Vec<_> = found.collect();
     let from = |at: f64| match since {
         Since::Begin => Some(0.0),
         Since::Block(of) => {
@@ -151,7 +202,7 @@ fn lines(
         Some((at, Some(from))) => {
             let time = at - from;
             let counted = if times == (1, 1) { String::new() } else { format!(", {} times", found.len()) };
-            (format!("{time:.2}{counted}"), (seen.0 - EARLY..=seen.1 + LATE).contains(&time))
+            (format!("{time:.2}{counted}"), (seen.0 - EARLY..=seen.1 + late).contains(&time))
         }
     };
     let exact = times.1 == 1;
@@ -174,6 +225,7 @@ fn count_is(found: usize, times: (usize, usize)) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Syn;
     use super::*;
 
     fn record() -> Record {
@@ -183,14 +235,22 @@ mod tests {
             ends: vec![(5.0, 2, End::Fenced)],
             blocks: vec![(-0.5, 2), (1.5, 2), (8.0, 2), (1.0, 1)],
             lists: vec![(1, vec![1], vec![])],
-            syns: vec![(-3.0, 1, true), (2.0, 1, false)],
+            syns: vec![
+                Syn { at: -3.0, port: 1, to: 1, delivered: true },
+                Syn { at: 2.0, port: 2, to: 1, delivered: false },
+                Syn { at: 3.0, port: 2, to: 1, delivered: false },
+            ],
+            messages: vec![(1.0, 1, 2, "fa55".into()), (2.0, 2, 1, "fa56".into())],
+            holders: vec![1],
+            told: vec![(4.0, 1, "n2 down".into())],
         }
     }
 
     fn good(must: &[Must]) -> Vec<bool> {
         let must: &'static [Must] = must.to_vec().leak();
-        let run = Run { name: "", what: "", nodes: 2, before: &[], steps: &[], until: 10.0, must };
-        judge(&run, &record()).into_iter().map(|judgement| judgement.good).collect()
+        let run =
+            Run { name: "", what: "", nodes: 2, user: false, before: &[], steps: &[], until: 10.0, must };
+        judge(&run, &record(), false).into_iter().map(|judgement| judgement.good).collect()
     }
 
     #[test]
@@ -215,11 +275,38 @@ mod tests {
             Must::Lists { node: 1, live: &[1], connected: &[2] },
             Must::Lists { node: 2, live: &[1], connected: &[] },
             Must::NoSyn,
-            Must::Syns { to: 1, times: (2, 2) },
+            Must::Attempts { to: 1, times: (2, 2) },
+            Must::Attempts { to: 1, times: (3, 3) },
         ]);
-        let expected =
-            [true, true, false, false, false, false, false, true, false, false, false, false, true, true];
+        let expected = [
+            true, true, false, false, false, false, false, true, false, false, false, false, true, false,
+            true,
+        ];
         assert_eq!(judged, expected);
+    }
+
+    #[test]
+    fn what_is_told_sent_or_in_another_order_is_judged() {
+        let told = |node: u8, seen: (f64, f64), times: (usize, usize)| Must::Told {
+            node,
+            text: "n2 down",
+            since: Since::Begin,
+            seen,
+            times,
+        };
+        let judged = good(&[
+            told(1, (4.0, 4.0), (1, 1)),
+            told(1, (5.0, 5.0), (1, 1)),
+            told(1, (4.0, 4.0), (3, 3)),
+            told(2, (5.0, 5.0), (1, 1)),
+            Must::Order { node: 1, texts: &["not fencing", "up"] },
+            Must::Order { node: 1, texts: &["up", "not fencing"] },
+            Must::Messages { round: &[(1, 2, "fa 55"), (2, 1, "fa56")], times: (1, 1) },
+            Must::Messages { round: &[(1, 2, "fa55"), (2, 1, "fa56")], times: (2, 2) },
+            Must::Messages { round: &[(1, 2, "fa55")], times: (2, 2) },
+            Must::Down { node: 1, of: 2, since: Since::Begin, seen: (0.0, 9.0) },
+        ]);
+        assert_eq!(judged[..10], [true, false, false, true, true, false, true, false, false, false]);
     }
 
     #[test]

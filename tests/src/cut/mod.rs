@@ -27,6 +27,25 @@ pub struct Record {
     pub blocks: Vec<(f64, u8)>,
     /// At the end, of those that still run: who, alive, connected.
     pub lists: Vec<(u8, Vec<u8>, Vec<u8>)>,
-    /// TCP segments with SYN alone: when, to whom, delivered.
-    pub syns: Vec<(f64, u8, bool)>,
+    /// TCP segments with SYN alone.
+    pub syns: Vec<Syn>,
+    /// Messages on the wire but for handshakes and keepalives: when, from whom, to whom, bytes in hexadecimal numbers.
+    pub messages: Vec<(f64, u8, u8, String)>,
+    /// Whose region somebody holds.
+    pub holders: Vec<u8>,
+    /// What they were told: when, whose, what.
+    pub told: Vec<(f64, u8, String)>,
+}
+
+/// The begin of a TCP connection.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Syn {
+    /// When.
+    pub at: f64,
+    /// The node's port that it comes from.
+    pub port: u16,
+    /// To whom.
+    pub to: u8,
+    /// Or dropped.
+    pub delivered: bool,
 }

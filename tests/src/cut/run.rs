@@ -1,5 +1,6 @@
 //! The runs as data: what is done to a cluster, and what must be seen.
 
+use crate::nodes::cluster::Call;
 use crate::switch::Filter;
 
 /// A run. Times are seconds since its first step, unless it says otherwise.
@@ -11,6 +12,8 @@ pub struct Run {
     pub what: &'static str,
     /// The nodes are numbered from 1.
     pub nodes: u8,
+    /// By the heartbeat of userspace, which only our nodes have, and which begins with everybody up.
+    pub user: bool,
     /// Done before the regions start; time 0 is their start then, and nobody waits for connections.
     pub before: &'static [Step],
     /// What is done, when.
@@ -38,10 +41,22 @@ pub enum Step {
     Hang(&'static [u8]),
     /// They go on.
     Release(&'static [u8]),
+    /// The disk writes of these nodes fail from now on; only of ours.
+    Fail(&'static [u8]),
     /// Ends a node at once.
     Kill(u8),
     /// Removes a node's region.
     Leave(u8),
+    /// Makes and starts it again, and waits until it is steady.
+    Start(u8),
+    /// Begins to remove it.
+    BeginToLeave(u8),
+    /// Makes these calls on the trees of nodes.
+    Call(&'static [u8], fn() -> Vec<Call>),
+    /// Holds the regions of those of our nodes that are among these.
+    Hold(&'static [u8]),
+    /// Gives the card of a node the address of another number as well.
+    Address(u8, u8),
 }
 
 /// What a time is counted from.
@@ -80,7 +95,7 @@ pub enum Must {
         /// When.
         seen: (f64, f64),
     },
-    /// It takes a peer for dead: `No longer connected to node ...`.
+    /// It takes a peer for dead, and says once that it is no longer connected.
     Down {
         /// Who says it.
         node: u8,
@@ -109,10 +124,39 @@ pub enum Must {
     },
     /// Nobody opens a TCP connection after time 0.
     NoSyn,
-    /// Segments with SYN to the filtered port of `to`, dropped until it opens.
-    Syns {
+    /// Attempts to connect to the filtered port of `to` until it opens, each from a port of its own: how often TCP
+    /// repeats its SYN is not the node's doing.
+    Attempts {
         /// The node.
         to: u8,
+        /// How many.
+        times: (usize, usize),
+    },
+    /// Lines with these parts, in this order; others may be between them.
+    Order {
+        /// Whose log.
+        node: u8,
+        /// Parts of lines.
+        texts: &'static [&'static str],
+    },
+    /// Who holds the region of a node is told this; of kernels it is not known.
+    Told {
+        /// Whose.
+        node: u8,
+        /// A part of what it is told.
+        text: &'static str,
+        /// What the time counts from.
+        since: Since,
+        /// When.
+        seen: (f64, f64),
+        /// How often.
+        times: (usize, usize),
+    },
+    /// On the wire, but for handshakes and keepalives, there is nothing else than these messages, so many times over: from
+    /// whom, to whom, and their bytes in hexadecimal numbers.
+    Messages {
+        /// One round.
+        round: &'static [(u8, u8, &'static str)],
         /// How many.
         times: (usize, usize),
     },
@@ -121,6 +165,8 @@ pub enum Must {
 /// A hang of the disk of our daemon, which must be known when it starts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Fault {
+    /// Its writes fail, and do not hang.
+    pub fails: bool,
     /// When it begins, in seconds after the disk was opened.
     pub begin: f64,
     /// How long it takes, if it ends.
@@ -131,6 +177,9 @@ impl Fault {
     /// As the daemon takes it.
     pub fn spec(self) -> String {
         let begin = (self.begin * 1000.0) as u64;
+        if self.fails {
+            return format!("eio=write@{begin}ms..");
+        }
         match self.length {
             None => format!("hang=write@{begin}ms.."),
             // The first write of the hang lasts as long: no other begins before its end.
@@ -147,17 +196,27 @@ impl Run {
         self.steps.iter().any(|(_, step)| matches!(step, Step::Hang(_)))
     }
 
+    /// Whether only our nodes can play it.
+    pub fn is_ours(&self) -> bool {
+        self.user || self.steps.iter().any(|(_, step)| matches!(step, Step::Fail(_)))
+    }
+
     /// How the disk of `node` hangs, when time 0 is `zero` after it was opened.
     pub fn fault(&self, node: u8, zero: f64) -> Option<Fault> {
-        let find = |hang: bool| {
-            self.steps.iter().find_map(|(at, step)| match step {
-                Step::Hang(nodes) if hang && nodes.contains(&node) => Some(*at),
-                Step::Release(nodes) if !hang && nodes.contains(&node) => Some(*at),
-                _ => None,
-            })
-        };
-        let begin = find(true)?;
-        Some(Fault { begin: zero + begin, length: find(false).map(|end| end - begin) })
+        let mut found: Option<Fault> = None;
+        for (at, step) in self.steps {
+            match step {
+                Step::Hang(nodes) | Step::Fail(nodes) if nodes.contains(&node) => {
+                    let fails = matches!(step, Step::Fail(_));
+                    found = Some(Fault { fails, begin: zero + at, length: None });
+                }
+                Step::Release(nodes) if nodes.contains(&node) => {
+                    found = found.map(|fault| Fault { length: Some(zero + at - fault.begin), ..fault });
+                }
+                _ => {}
+            }
+        }
+        found
     }
 }
 
@@ -167,7 +226,11 @@ mod tests {
 
     #[test]
     fn a_fault_is_written_as_the_daemon_takes_it() {
-        assert_eq!(Fault { begin: 40.0, length: None }.spec(), "hang=write@40000ms..");
-        assert_eq!(Fault { begin: 40.0, length: Some(17.0) }.spec(), "delay=write:17000ms@40000ms..42500ms");
+        assert_eq!(Fault { fails: false, begin: 40.0, length: None }.spec(), "hang=write@40000ms..");
+        assert_eq!(Fault { fails: true, begin: 40.0, length: None }.spec(), "eio=write@40000ms..");
+        assert_eq!(
+            Fault { fails: false, begin: 40.0, length: Some(17.0) }.spec(),
+            "delay=write:17000ms@40000ms..42500ms"
+        );
     }
 }

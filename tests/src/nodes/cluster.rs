@@ -1,6 +1,7 @@
 //! The cluster's configuration: the same calls on all nodes, since the trees are the same.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use crate::guest::{Error, TREE};
@@ -25,6 +26,10 @@ pub enum Call {
     Rmdir(String),
     /// To an attribute.
     Write(String, String),
+    /// To an item, from another place in the tree.
+    Link(String, String),
+    /// Of a link.
+    Unlink(String),
 }
 
 /// Makes calls on a tree that is mounted here.
@@ -37,6 +42,8 @@ pub fn apply(root: &Path, calls: &[Call]) -> Result<(), Error> {
             Call::Mkdir(path) => fs::create_dir(root.join(path)),
             Call::Rmdir(path) => fs::remove_dir(root.join(path)),
             Call::Write(path, value) => fs::write(root.join(path), format!("{value}\n")),
+            Call::Link(to, path) => symlink(root.join(to), root.join(path)),
+            Call::Unlink(path) => fs::remove_file(root.join(path)),
         };
         made.map_err(|error| format!("{call:?}: {error}"))?;
     }
@@ -49,6 +56,8 @@ pub fn command(calls: &[Call]) -> String {
         Call::Mkdir(path) => format!("mkdir {TREE}/{path}"),
         Call::Rmdir(path) => format!("rmdir {TREE}/{path}"),
         Call::Write(path, value) => format!("echo {value} > {TREE}/{path}"),
+        Call::Link(to, path) => format!("ln -s {TREE}/{to} {TREE}/{path}"),
+        Call::Unlink(path) => format!("rm {TREE}/{path}"),
     };
     calls.iter().map(line).collect::<Vec<_>>().join(" && ")
 }

@@ -1,5 +1,6 @@
 //! A real kernel as a node.
 
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -96,8 +97,28 @@ impl Node for Kernel {
         self.run(&format!("exec 7<>/dev/vda; echo 7 > {TREE}/{REGION}/dev && exec 7>&-")).map(drop)
     }
 
+    fn show_quorum(&mut self) -> Result<(), Error> {
+        self.run("echo allow > /sys/fs/o2cb/logmask/QUORUM").map(drop)
+    }
+
     fn leave(&mut self) -> Result<(), Error> {
         self.run(&format!("rmdir {TREE}/{REGION}")).map(drop)
+    }
+
+    fn begin_to_leave(&mut self) -> Result<(), Error> {
+        self.run(&format!("rmdir {TREE}/{REGION} > /dev/null 2>&1 &")).map(drop)
+    }
+
+    fn hold(&mut self) -> Result<bool, Error> {
+        Ok(false)
+    }
+
+    fn told(&self) -> Vec<Line> {
+        Vec::new()
+    }
+
+    fn address(&mut self, address: Ipv4Addr) -> Result<(), Error> {
+        self.run(&format!("ifconfig eth0:1 {address} netmask 255.255.255.0 up")).map(drop)
     }
 
     fn hang(&mut self, hang: bool) -> Result<(), Error> {
@@ -115,7 +136,13 @@ impl Node for Kernel {
 
     fn lines(&self) -> Vec<Line> {
         let lines = self.guest.as_ref().map_or_else(|| self.last.clone(), Guest::console);
-        let text = |line: Line| Some(Line { at: line.at, text: lines::of_kernel(&line.text)?.to_owned() });
+        let text = |line: Line| {
+            let quorum = lines::of_quorum(&line.text);
+            Some(Line {
+                at: line.at,
+                text: quorum.or_else(|| lines::of_kernel(&line.text).map(str::to_owned))?,
+            })
+        };
         lines.into_iter().filter_map(text).collect()
     }
 

@@ -4,6 +4,7 @@ pub mod cluster;
 mod kernel;
 mod ours;
 
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use crate::cut::End;
@@ -51,11 +52,38 @@ pub trait Node: Send {
     /// The call fails.
     fn start(&mut self) -> Result<(), Error>;
 
+    /// Also shows what quorum notices of every node, in lines that begin with `o2quo_`.
+    ///
+    /// # Errors
+    /// The call fails.
+    fn show_quorum(&mut self) -> Result<(), Error>;
+
     /// Removes the region.
     ///
     /// # Errors
     /// The call fails.
     fn leave(&mut self) -> Result<(), Error>;
+
+    /// Begins to remove the region, and does not wait for the end.
+    ///
+    /// # Errors
+    /// The call cannot be made.
+    fn begin_to_leave(&mut self) -> Result<(), Error>;
+
+    /// Holds the region as a mounted file system does. Returns if it can: kernels have their own file systems.
+    ///
+    /// # Errors
+    /// The call fails.
+    fn hold(&mut self) -> Result<bool, Error>;
+
+    /// What the holder was told so far.
+    fn told(&self) -> Vec<Line>;
+
+    /// Gives the card of the node one more address.
+    ///
+    /// # Errors
+    /// The call fails.
+    fn address(&mut self, address: Ipv4Addr) -> Result<(), Error>;
 
     /// Lets the writes to its disk hang, or go on.
     ///

@@ -1,14 +1,16 @@
 //! All runs, named as in the collection of what kernels did.
 
+mod changes;
 mod disks;
 mod filters;
+mod five;
 mod quorum;
 
 use super::run::{Must, Run, Since, Step};
 
 /// Every run.
 pub fn all() -> impl Iterator<Item = &'static Run> {
-    [quorum::RUNS, disks::RUNS, filters::RUNS].into_iter().flatten()
+    [quorum::RUNS, five::RUNS, disks::RUNS, filters::RUNS, changes::RUNS].into_iter().flatten()
 }
 
 /// When a decision comes after a cut: idle after five seconds and up to one of a quiet connection's keepalives, a
