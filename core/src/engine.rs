@@ -218,16 +218,23 @@ impl Engine {
         for consumer in self.consumers.all() {
             self.unsubscribe(now, consumer);
         }
-        let actions = &mut self.actions;
-        self.pending.take_known(|request, result| actions.push_back(Action::Reply { request, result }));
+        self.answer_known();
         self.effects.push(Effect::StopRegions);
         self.carry(now, None);
+        // Removals that waited for a beat.
+        self.answer_known();
         self.machines.stop_listening(now.mono, &mut self.effects);
         self.carry(now, None);
         for request in self.pending.stores() {
             self.effects.push(Effect::EndStore { request, result: Err(Refusal::ShuttingDown) });
         }
         self.carry(now, None);
+    }
+
+    /// Answers whatever can be answered, as nobody waits for anything more.
+    fn answer_known(&mut self) {
+        let actions = &mut self.actions;
+        self.pending.take_known(|request, result| actions.push_back(Action::Reply { request, result }));
     }
 }
 

@@ -149,8 +149,8 @@ impl Cluster {
             Step::Heal => self.switch.heal_all(),
             Step::Filter(node, filter) => self.switch.filter(node, Some(filter)),
             Step::Open(node) => self.switch.filter(node, None),
-            Step::Hang(nodes) => nodes.iter().try_for_each(|node| self.node(*node)?.hang(true))?,
-            Step::Release(nodes) => nodes.iter().try_for_each(|node| self.node(*node)?.hang(false))?,
+            Step::Hang(nodes) => self.hang(nodes, true)?,
+            Step::Release(nodes) => self.hang(nodes, false)?,
             Step::Kill(node) => self.node(node)?.kill()?,
             // By the fault that it was started with.
             Step::Fail(_) => {}
@@ -170,6 +170,17 @@ impl Cluster {
                 }
             }
             Step::Address(node, other) => self.node(node)?.address(frame::address(other))?,
+        }
+        Ok(())
+    }
+
+    /// Those that have ended have no disk.
+    fn hang(&mut self, nodes: &[u8], hang: bool) -> Result<(), Error> {
+        for node in nodes {
+            let node = self.node(*node)?;
+            if node.ended()?.is_none() {
+                node.hang(hang)?;
+            }
         }
         Ok(())
     }

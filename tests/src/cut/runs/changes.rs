@@ -15,6 +15,7 @@ const LOST_2: &str = "No longer connected to node n2 (num 2) at 10.9.0.2:7777";
 const LOST_3: &str = "No longer connected to node n3 (num 3) at 10.9.0.3:7777";
 const CONNECTED_1: &str = "o2net: Connected to node n1 (num 1) at 10.9.0.1:7777";
 const ACCEPTED_2: &str = "o2net: Accepted connection from node n2 (num 2) at 10.9.0.2:7777";
+const WRITE: &str = "Heartbeat write timeout to device ";
 /// Whom userspace removes, and when.
 const REMOVED: (f64, f64) = (30.0, 30.3);
 
@@ -147,15 +148,16 @@ pub(super) const RUNS: &[Run] = &[
                 (2, 8),
             ),
             line(2, LOST_1, (0.0, 1.5), (1, 1)),
+            // Its own segments are not answered until the port is open: TCP repeats them ever more slowly.
             line(
                 1,
                 "o2net: Connection to node n2 (num 2) at 10.9.0.2:7777 shutdown, state 7",
                 (0.0, 2.5),
                 (1, 1),
             ),
-            line(1, LOST_2, (0.0, 2.5), (1, 1)),
-            line(2, CONNECTED_1, (8.0, 10.0), (1, 1)),
-            line(1, ACCEPTED_2, (8.0, 10.0), (1, 1)),
+            line(1, LOST_2, (8.0, 15.0), (1, 1)),
+            line(2, CONNECTED_1, (8.0, 16.0), (1, 1)),
+            line(1, ACCEPTED_2, (8.0, 16.0), (1, 1)),
             Must::Never { nodes: &[1, 2], text: "fencing this node because" },
             Must::Lists { node: 1, live: &[1, 2], connected: &[2] },
             Must::Lists { node: 2, live: &[1, 2], connected: &[1] },
@@ -171,7 +173,12 @@ pub(super) const RUNS: &[Run] = &[
         until: 22.0,
         must: &[
             line(2, LOST_1, (3.0, 4.5), (1, 1)),
-            line(2, "negotiate timeout with node 1.", (4.0, 9.5), (1, 1)),
+            line(2, "negotiate timeout with node 1.", (4.0, 8.0), (1, 1)),
+            // Not repeated when the connection is back.
+            line(2, "send NEGO_TIMEOUT msg to node 1 fail -107", (4.0, 8.0), (1, 1)),
+            Must::Messages { round: &[(2, 1, "")], times: (0, 0) },
+            Must::Fence { node: 1, why: WRITE, since: Since::Block(1), seen: (11.9, 12.4) },
+            Must::Fence { node: 2, why: WRITE, since: Since::Block(2), seen: (11.9, 12.4) },
         ],
     },
     Run {
