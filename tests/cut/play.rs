@@ -28,6 +28,7 @@ struct Cluster {
     nodes: Vec<Box<dyn Node>>,
     switch: Switch,
     blocks: Blocks,
+    ours: Vec<u8>,
     holders: Vec<u8>,
     // Dropped last: all others have files there.
     _folders: [TempDir; 2],
@@ -92,7 +93,9 @@ impl Cluster {
             let joined = nodes.into_iter().map(|node| node.join().unwrap_or_else(|_| Err(panicked())));
             joined.collect::<Result<_, _>>()
         })?;
-        let mut cluster = Self { nodes, switch, blocks, holders: Vec::new(), _folders: folders };
+        let ours = (1..=run.nodes).zip(kinds).filter(|(_, kind)| **kind == Kind::Ours).map(|(node, _)| node);
+        let ours = ours.collect();
+        let mut cluster = Self { nodes, switch, blocks, ours, holders: Vec::new(), _folders: folders };
         cluster.nodes.iter_mut().try_for_each(|node| node.show_quorum())?;
         Ok(cluster)
     }
@@ -186,7 +189,7 @@ impl Cluster {
     }
 
     fn record(&mut self, zero: Instant, ends: Vec<(f64, u8, End)>) -> Result<Record, Error> {
-        let mut record = Record { ends, holders: self.holders.clone(), ..Record::default() };
+        let mut record = Record { ends, ours: self.ours.clone(), holders: self.holders.clone(), ..Record::default() };
         for (node, number) in self.nodes.iter_mut().zip(1..) {
             if node.ended()?.is_none() {
                 let [live, connected] =

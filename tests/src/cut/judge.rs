@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::run::{Must, Run, Since, Step};
-use super::{End, Record};
+use super::{End, Record, Syn};
 
 /// Nothing may be earlier than in kernels by more than this, in seconds: times of two clocks, and of a disk that is read
 /// every now and then.
@@ -14,6 +14,10 @@ const LATE: f64 = 4.0;
 const LATE_STRICT: f64 = 0.5;
 /// How many of something that is repeated may be missing or too many: a beat or a timer more or less.
 const MORE: usize = 1;
+
+/// How the line of a decision begins.
+const STAYS: &str = "not fencing this node";
+const GOES: &str = "fencing this node because";
 
 /// What became of one thing that must be seen.
 #[derive(Clone, Debug)]
@@ -62,11 +66,14 @@ fn one(run: &Run, must: &Must, record: &Record, late: f64) -> Judgement {
     match *must {
         Must::Line { node, text, since, seen, times } => {
             let found = of(&record.lines, node, text);
-            timed(record, &found, &format!("{node}: {text}"), (since, seen, times, late))
+            let judged = timed(record, &found, &format!("{node}: {text}"), (since, seen, times, late));
+            if text.starts_with(STAYS) { held_up(judged, record, node, STAYS, seen, late) } else { judged }
         }
         Must::Fence { node, why, since, seen } => {
             let found = of(&record.lines, node, why);
-            timed(record, &found, &format!("{node} fences: {why}"), (since, seen, (1, 1), late))
+            let judged =
+                timed(record, &found, &format!("{node} fences: {why}"), (since, seen, (1, 1), late));
+            if why.starts_with(GOES) { held_up(judged, record, node, GOES, seen, late) } else { judged }
         }
         Must::Down { node, of: peer, since, seen } => {
             let found = of(&record.lines, node, &format!("o2quo_hb_down node {peer}, "));
@@ -127,7 +134,13 @@ fn one(run: &Run, must: &Must, record: &Record, late: f64) -> Judgement {
             }
         }
         Must::NoSyn => {
-            let found = record.syns.iter().filter(|syn| syn.at > 0.0).count();
+            // But to a daemon that is gone: its connections have ended, where a machine is just silent.
+            let gone = |syn: &&Syn| {
+                record.ends.iter().any(|(at, node, _)| {
+                    *node == syn.to && *at < syn.at + EARLY && record.ours.contains(node)
+                })
+            };
+            let found = record.syns.iter().filter(|syn| syn.at > 0.0 && !gone(syn)).count();
             Judgement {
                 what: "new TCP connections are tried".into(),
                 kernel: "none".into(),
@@ -162,6 +175,35 @@ fn messages(record: &Record, round: &[(u8, u8, &str)], times: (usize, usize)) ->
         kernel: format!("{} to {} rounds of {}", times.0, times.1, round.len()),
         seen: wrong.map_or_else(|| format!("{rounds} rounds"), |(found, _)| format!("{found:?}")),
         good: wrong.is_none() && (times.0..=times.1).contains(&(rounds.ceil() as usize)),
+    }
+}
+
+/// A daemon that has fenced itself is gone, and its connections end at once, where a machine is just silent. Who is still
+/// connected to it holds it then, and decides when it is down: that late, and about those who are left.
+fn held_up(
+    judged: Judgement,
+    record: &Record,
+    node: u8,
+    decision: &str,
+    seen: (f64, f64),
+    late: f64,
+) -> Judgement {
+    if judged.good {
+        return judged;
+    }
+    let (decided, limit) = (of(&record.lines, node, decision), seen.1 + late);
+    let ended = record.ends.iter().filter(|(at, ended, _)| *at < limit && record.ours.contains(ended));
+    let mut until = ended.filter_map(|(_, ended, _)| {
+        let at = |what: &str| of(&record.lines, node, &format!("{what} node {ended}, ")).first().copied();
+        (at("o2quo_set_hold")? < limit).then_some((*ended, at("o2quo_hb_down")?))
+    });
+    match (until.next(), decided.as_slice()) {
+        (Some((by, down)), [at]) if (down - EARLY..=down + late).contains(at) => Judgement {
+            seen: format!("{at:.2}, held up until {by} was down"),
+            good: true,
+            ..judged
+        },
+        _ => judged,
     }
 }
 
@@ -225,7 +267,6 @@ fn count_is(found: usize, times: (usize, usize)) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Syn;
     use super::*;
 
     fn record() -> Record {
@@ -242,6 +283,7 @@ mod tests {
             ],
             messages: vec![(1.0, 1, 2, "fa55".into()), (2.0, 2, 1, "fa56".into())],
             holders: vec![1],
+            ours: vec![2],
             told: vec![(4.0, 1, "n2 down".into())],
         }
     }
@@ -307,6 +349,28 @@ mod tests {
             Must::Down { node: 1, of: 2, since: Since::Begin, seen: (0.0, 9.0) },
         ]);
         assert_eq!(judged[..10], [true, false, false, true, true, false, true, false, false, false]);
+    }
+
+    #[test]
+    fn a_decision_may_wait_for_a_daemon_that_is_gone() {
+        let line = |at: f64, text: &str| (at, 1, text.to_owned());
+        let record = |ours: &[u8], decided: f64| Record {
+            lines: vec![
+                line(5.5, "o2quo_set_hold node 2, 1 total"),
+                line(19.0, "o2quo_hb_down node 2, 1 total"),
+                line(decided, "fencing this node because of 1"),
+            ],
+            ends: vec![(5.0, 2, End::Fenced), (decided, 1, End::Fenced)],
+            ours: ours.to_vec(),
+            ..Record::default()
+        };
+        let why = "fencing this node because of 2";
+        let must: &'static [Must] =
+            vec![Must::Fence { node: 1, why, since: Since::Begin, seen: (4.0, 5.0) }].leak();
+        let run = Run { name: "", what: "", nodes: 2, user: false, before: &[], steps: &[], until: 40.0, must };
+        for (ours, decided, good) in [(&[2][..], 19.0, true), (&[2], 30.0, false), (&[], 19.0, false)] {
+            assert_eq!(judge(&run, &record(ours, decided), false)[0].good, good, "{decided}");
+        }
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub struct Record {
     pub syns: Vec<Syn>,
     /// Messages on the wire but for handshakes and keepalives: when, from whom, to whom, bytes in hexadecimal numbers.
     pub messages: Vec<(f64, u8, u8, String)>,
+    /// Who is our daemon.
+    pub ours: Vec<u8>,
     /// Whose region somebody holds.
     pub holders: Vec<u8>,
     /// What they were told: when, whose, what.

@@ -18,7 +18,7 @@ pub(super) const RUNS: &[Run] = &[
         user: false,
         before: &[],
         steps: &[(0.0, Step::Part(&[&[1, 2, 3], &[4, 5]]))],
-        until: 44.0,
+        until: 60.0,
         must: &[
             fence(4, TWO),
             fence(5, TWO),
@@ -39,7 +39,7 @@ pub(super) const RUNS: &[Run] = &[
         user: false,
         before: &[],
         steps: &[(0.0, Step::Part(&[&[1, 2], &[3, 4, 5]]))],
-        until: 44.0,
+        until: 60.0,
         must: &[
             fence(1, TWO),
             fence(2, TWO),

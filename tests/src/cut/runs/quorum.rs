@@ -167,7 +167,7 @@ pub(super) const RUNS: &[Run] = &[
         user: false,
         before: &[],
         steps: &[(0.0, Step::Part(&[&[1, 2], &[3, 4]]))],
-        until: 44.0,
+        until: 60.0,
         must: &[
             fence(3, HALF_OF_FOUR),
             fence(4, HALF_OF_FOUR),
@@ -189,7 +189,7 @@ pub(super) const RUNS: &[Run] = &[
         user: false,
         before: &[],
         steps: &[(0.0, Step::Part(&[&[1, 4], &[2, 3]]))],
-        until: 44.0,
+        until: 60.0,
         must: &[
             fence(2, HALF_OF_FOUR),
             fence(3, HALF_OF_FOUR),
