@@ -30,15 +30,8 @@ use uo2cb_tests::program;
 use uo2cb_tests::switch::space;
 
 /// What is played without any words.
-const CHOICE: &[(&str, &str)] = &[
-    ("5", "oo"),
-    ("4a", "ko"),
-    ("4b", "ok"),
-    ("2b", "ooo"),
-    ("3a", "oooo"),
-    ("1f", "oo"),
-    ("u", "ooo"),
-];
+const CHOICE: &[(&str, &str)] =
+    &[("5", "oo"), ("4a", "ko"), ("4b", "ok"), ("2b", "ooo"), ("3a", "oooo"), ("1f", "oo"), ("u", "ooo")];
 /// As many guests at the same time as two processors bear.
 const GUESTS: usize = 12;
 /// So many of our daemons cost as much as a guest.

@@ -189,7 +189,8 @@ impl Cluster {
     }
 
     fn record(&mut self, zero: Instant, ends: Vec<(f64, u8, End)>) -> Result<Record, Error> {
-        let mut record = Record { ends, ours: self.ours.clone(), holders: self.holders.clone(), ..Record::default() };
+        let mut record =
+            Record { ends, ours: self.ours.clone(), holders: self.holders.clone(), ..Record::default() };
         for (node, number) in self.nodes.iter_mut().zip(1..) {
             if node.ended()?.is_none() {
                 let [live, connected] =

@@ -71,8 +71,7 @@ fn one(run: &Run, must: &Must, record: &Record, late: f64) -> Judgement {
         }
         Must::Fence { node, why, since, seen } => {
             let found = of(&record.lines, node, why);
-            let judged =
-                timed(record, &found, &format!("{node} fences: {why}"), (since, seen, (1, 1), late));
+            let judged = timed(record, &found, &format!("{node} fences: {why}"), (since, seen, (1, 1), late));
             if why.starts_with(GOES) { held_up(judged, record, node, GOES, seen, late) } else { judged }
         }
         Must::Down { node, of: peer, since, seen } => {
@@ -198,11 +197,9 @@ fn held_up(
         (at("o2quo_set_hold")? < limit).then_some((*ended, at("o2quo_hb_down")?))
     });
     match (until.next(), decided.as_slice()) {
-        (Some((by, down)), [at]) if (down - EARLY..=down + late).contains(at) => Judgement {
-            seen: format!("{at:.2}, held up until {by} was down"),
-            good: true,
-            ..judged
-        },
+        (Some((by, down)), [at]) if (down - EARLY..=down + late).contains(at) => {
+            Judgement { seen: format!("{at:.2}, held up until {by} was down"), good: true, ..judged }
+        }
         _ => judged,
     }
 }
@@ -367,7 +364,8 @@ mod tests {
         let why = "fencing this node because of 2";
         let must: &'static [Must] =
             vec![Must::Fence { node: 1, why, since: Since::Begin, seen: (4.0, 5.0) }].leak();
-        let run = Run { name: "", what: "", nodes: 2, user: false, before: &[], steps: &[], until: 40.0, must };
+        let run =
+            Run { name: "", what: "", nodes: 2, user: false, before: &[], steps: &[], until: 40.0, must };
         for (ours, decided, good) in [(&[2][..], 19.0, true), (&[2], 30.0, false), (&[], 19.0, false)] {
             assert_eq!(judge(&run, &record(ours, decided), false)[0].good, good, "{decided}");
         }
