@@ -13,6 +13,8 @@ pub(crate) struct Peer {
     stream: TcpStream,
     /// Our own port.
     pub(crate) port: u16,
+    /// Requests for keepalives are not answered: half a message has been sent, or another thread sends.
+    pub(crate) mute: bool,
 }
 
 /// What was received.
@@ -29,7 +31,7 @@ impl Peer {
         stream.set_read_timeout(Some(LIMIT))?;
         stream.set_write_timeout(Some(LIMIT))?;
         let port = stream.local_addr()?.port();
-        Ok(Self { stream, port })
+        Ok(Self { stream, port, mute: false })
     }
 
     /// Sends, and does not mind that the other side has closed: that is found when reading.
@@ -58,6 +60,7 @@ impl Peer {
             }
             let header = Header::read(&header);
             match header.magic {
+                KEEP_REQUEST if self.mute => {}
                 KEEP_REQUEST => self.send(&keepalive(KEEP_ANSWER)),
                 KEEP_ANSWER => {}
                 _ => {
@@ -139,7 +142,8 @@ impl Peer {
     /// Sends so many requests, and meanwhile reads the answers, which must all have this `sys`.
     pub(crate) fn pour(&mut self, requests: &[Vec<u8>], sys: u32) -> Result<(), Error> {
         let mut writer = self.stream.try_clone()?;
-        std::thread::scope(|scope| {
+        self.mute = true;
+        let poured = std::thread::scope(|scope| {
             scope.spawn(move || requests.chunks(64).try_for_each(|some| writer.write_all(&some.concat())));
             for _ in requests {
                 match self.next()? {
@@ -148,7 +152,9 @@ impl Peer {
                 }
             }
             Ok(())
-        })
+        });
+        self.mute = false;
+        poured
     }
 
     /// Closes without sending or waiting for anything more: by RST.
