@@ -1,18 +1,24 @@
 //! Clusters in virtual time (`sim` in the library): seeds, regressions, size.
 //!
-//! `UO2CB_SIM_SEEDS` sets how many seeds are run (default 1000; more is the long mode), `UO2CB_SIM_FIRST` the first.
+//! `UO2CB_SIM_SEEDS` sets how many seeds are run (default 1000; more is the long mode), `UO2CB_SIM_FIRST` the first,
+//! `UO2CB_SIM_NODES` how many nodes a cluster has at most (default 16): hours of small clusters pass fast.
 //! What fails is shrunk and printed as a plan to paste into `regressions.rs`.
 
 mod regressions;
 mod scenarios;
 
-use uo2cb_tests::sim::faults::Plan;
+use uo2cb_tests::sim::faults::{NODES, Plan};
 use uo2cb_tests::sim::invariants::Violation;
 use uo2cb_tests::sim::world::Figures;
 use uo2cb_tests::sim::{MS, SEC, Us, shrink, world};
 
 fn number(variable: &str, otherwise: u64) -> u64 {
     std::env::var(variable).ok().and_then(|value| value.parse().ok()).unwrap_or(otherwise)
+}
+
+fn plan(seed: u64) -> Plan {
+    let limit = number("UO2CB_SIM_NODES", NODES.into()).clamp(2, NODES.into());
+    Plan::with_limit(seed, limit as u8)
 }
 
 /// Everything there is to say about a plan that fails.
@@ -23,7 +29,7 @@ fn report(plan: Plan, violation: &Violation) -> String {
     let found = result.err();
     format!(
         "seed {seed}: {}: {} at {} us\nshrunk: {found:?}\n{small:#?}\n{}\n\
-         again: UO2CB_SIM_FIRST={seed} UO2CB_SIM_SEEDS=1 cargo test -p uo2cb-tests --test simulation\n",
+         again: UO2CB_SIM_FIRST={seed} UO2CB_SIM_SEEDS=1 (and UO2CB_SIM_NODES as it was) cargo test -p uo2cb-tests --test simulation\n",
         violation.invariant,
         violation.found,
         violation.at,
@@ -35,7 +41,7 @@ fn report(plan: Plan, violation: &Violation) -> String {
 fn run_all(seeds: impl Iterator<Item = u64>) -> (Figures, Us, Vec<(u64, Violation)>) {
     let (mut all, mut time, mut failed) = (Figures::default(), 0, Vec::new());
     for seed in seeds {
-        let plan = Plan::from_seed(seed);
+        let plan = plan(seed);
         match world::run(&plan) {
             Ok(figures) => all.add(&figures),
             Err(violation) => failed.push((seed, violation)),
@@ -69,12 +75,7 @@ fn seeds() {
         .iter()
         .map(|(seed, found)| format!("{seed}: {}: {}\n", found.invariant, found.found))
         .collect();
-    panic!(
-        "{}\n{} of {count} seeds fail:\n{}",
-        report(Plan::from_seed(*seed), violation),
-        failed.len(),
-        lines.concat()
-    );
+    panic!("{}\n{} of {count} seeds fail:\n{}", report(plan(*seed), violation), failed.len(), lines.concat());
 }
 
 #[test]

@@ -252,12 +252,20 @@ pub enum Misconfiguration {
 pub const FIRST_FAULT: Us = 30 * SEC;
 /// This long before the end all faults are over, so that the cluster can recover.
 pub const RECOVERY: Us = 170 * SEC;
+/// Nodes of the largest clusters that seeds make.
+pub const NODES: u8 = 16;
 
 impl Plan {
-    /// The plan that follows from a seed: ten minutes of 2 to 16 nodes.
+    /// The plan that follows from a seed: ten minutes of 2 to [`NODES`] nodes.
     pub fn from_seed(seed: u64) -> Self {
+        Self::with_limit(seed, NODES)
+    }
+
+    /// The same with fewer nodes at most, at least two: virtual time passes much faster.
+    pub fn with_limit(seed: u64, limit: u8) -> Self {
         let mut rng = Rng::new(seed.wrapping_mul(0x2545_f491_4f6c_dd1d));
         let nodes = if rng.chance(60) { 2 + rng.below(4) } else { 2 + rng.below(15) } as u8;
+        let nodes = 2 + (nodes - 2) % (limit - 1);
         let mut plan = Self {
             seed,
             nodes,
