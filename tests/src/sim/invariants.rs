@@ -166,7 +166,7 @@ impl World {
                         run.recovered = now;
                     }
                     if run.steady {
-                        run.arm(write.issued + timeout, now);
+                        run.arm(write.issued, timeout, now);
                     }
                 }
                 Ok(())
@@ -296,7 +296,7 @@ impl World {
                 })?;
                 run.steady = true;
                 if let Some(good) = run.last_good {
-                    run.arm(good.issued + timeout, self.now);
+                    run.arm(good.issued, timeout, self.now);
                 }
                 check(run.steady_beats == run.needs, "dev returns from a steady region", || {
                     format!("node {n}: {} beats, not {}", run.steady_beats, run.needs)

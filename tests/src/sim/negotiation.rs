@@ -51,10 +51,10 @@ impl World {
             DiskNote::AllHung => {
                 let asked = core::mem::take(&mut run.asked);
                 check(asked == live, ASKED, || format!("node {n}: {asked:?} of {live:?}"))?;
-                run.extend(now + timeout, now);
+                run.extend(timeout, now);
                 self.figures.extensions += 1;
             }
-            DiskNote::TimeGiven if run.steady => run.extend(now + timeout, now),
+            DiskNote::TimeGiven if run.steady => run.extend(timeout, now),
             _ => {}
         }
         Ok(())

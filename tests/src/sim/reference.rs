@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use uo2cb_core::heartbeat::Edge;
 use uo2cb_core::heartbeat::disk::{Block, Found};
 
-use super::{PERIOD, Us};
+use super::{PERIOD, SEC, Us};
 
 /// What a node remembers of a slot in one region.
 #[derive(Clone, Copy, Debug, Default)]
@@ -173,17 +173,18 @@ impl ActiveRegion {
         }
     }
 
-    /// The write timeout begins anew, with a good write or because time was given.
-    pub fn arm(&mut self, deadline: Us, now: Us) {
+    /// The write timeout begins anew at `from`, with a good write or because time was given.
+    pub fn arm(&mut self, from: Us, timeout: Us, now: Us) {
+        let deadline = from + timeout;
         self.deadline = Some(deadline);
-        self.half = now + deadline.saturating_sub(now).div_ceil(2);
+        self.half = (now + deadline.saturating_sub(now).div_ceil(2)).max(from + 3 * SEC);
         self.asked.clear();
         (self.looks_again, self.extended) = (false, false);
     }
 
     /// Time was given.
-    pub fn extend(&mut self, deadline: Us, now: Us) {
-        self.arm(deadline, now);
+    pub fn extend(&mut self, timeout: Us, now: Us) {
+        self.arm(now, timeout, now);
         (self.failed, self.extended) = (false, true);
     }
 

@@ -46,7 +46,7 @@ pub(super) fn alone() {
     // Half of the write timeout each: it would be gone after the second.
     until("it has given itself time four times", || {
         let log = fs::read_to_string(&log).unwrap();
-        log.matches(&format!("node 0 hb write hung for 2s on region R ({}).", disk.name())).count() >= 4
+        log.matches(&format!("node 0 hb write hung for 3s on region R ({}).", disk.name())).count() >= 4
     });
     assert!(daemon.child.try_wait().unwrap().is_none());
     assert_eq!(daemon.world.status()["regions"][0]["phase"], "silent");

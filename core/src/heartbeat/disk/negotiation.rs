@@ -26,6 +26,10 @@ const ASK: u16 = 1;
 const GIVE: u16 = 2;
 /// Numbers that regions do not have in the seed of their keys (`O2NM_MAX_REGIONS`).
 const SEED: u32 = 32;
+/// A beat follows the last one after this time, and may take half as long again before its write is one that hangs. Matters
+/// with the least dead threshold only, half of whose write timeout is a period: kernels then take healthy writes for ones
+/// that hang, and give themselves time at each beat.
+const HEALTHY: Duration = Duration::from_millis(3000);
 /// How often the master looks whether all have asked.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -66,7 +70,7 @@ impl Run {
     /// just returned does not hang, however long it took.
     pub(super) fn arm(&mut self, from: Instant, cx: &mut Context<'_>) {
         let deadline = from.after(cx.write_timeout());
-        let half = cx.now.mono.after(deadline.since(cx.now.mono) / 2);
+        let half = cx.now.mono.after(deadline.since(cx.now.mono) / 2).max(from.after(HEALTHY));
         self.deadline = Some(deadline);
         self.negotiation.next = Some(half);
         self.negotiation.asked = NodeSet::EMPTY;
@@ -84,7 +88,7 @@ impl Region {
             return;
         }
         let (name, own, timeout) = (cx.name_of(id), run.own, cx.write_timeout());
-        let half = timeout / 2;
+        let half = (timeout / 2).max(HEALTHY);
         if run.failing {
             // The own way to the disk is broken: for that this node goes alone.
             let silent = run.last_good.map(|good| now.since(good)).unwrap_or_default();

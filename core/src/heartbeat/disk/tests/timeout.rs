@@ -4,8 +4,12 @@ use super::*;
 
 /// dead_threshold 7: a write timeout of 12 s.
 fn quick() -> World {
+    with_threshold(7)
+}
+
+fn with_threshold(dead_threshold: u32) -> World {
     let mut world = World::local("n0", &[0, 1, 2, 3]);
-    world.bench.write("cluster/c/heartbeat/dead_threshold", "7").unwrap();
+    world.bench.write("cluster/c/heartbeat/dead_threshold", &dead_threshold.to_string()).unwrap();
     world.region('R');
     world
 }
@@ -97,6 +101,21 @@ fn who_is_alone_is_not_fenced_for_a_hang_or_a_spoilt_slot() {
         assert_eq!(world.fences(), 0);
         assert_eq!(world.said("node 0 hb write hung for 6s on region R (vda).").len(), 10);
         assert_eq!(world.said("all nodes hb write hung, maybe region R (vda) is down.").len(), 10);
+    }
+}
+
+/// The least dead threshold: half of its write timeout is no more than a period.
+#[test]
+fn healthy_writes_do_not_hang() {
+    for dead_threshold in [3, 4] {
+        let mut world = with_threshold(dead_threshold);
+        world.steady('R');
+        world.fault.insert('R', Fault::Slow(300));
+        world.wait(30_000);
+        assert_eq!(world.said("hb write hung").len(), 0, "{dead_threshold}");
+        world.fault.insert('R', Fault::Hang);
+        world.wait(3600);
+        assert_eq!(world.said("node 0 hb write hung for 3s on region R (vda).").len(), 1, "{dead_threshold}");
     }
 }
 
