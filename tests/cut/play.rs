@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use uo2cb_tests::cut::run::{Run, Step};
 use uo2cb_tests::cut::{End, Record};
 use uo2cb_tests::guest::Error;
-use uo2cb_tests::lines::Line;
+use uo2cb_tests::lines::{self, Line};
 use uo2cb_tests::switch::{Switch, frame, pcap};
 
 use crate::blocks::{Block, Blocks};
@@ -197,7 +197,10 @@ impl Cluster {
                     ["o2hb/livenodes", "o2net/connected_nodes"].map(|file| node.debug(file));
                 record.lists.push((number, numbers(&live?), numbers(&connected?)));
             }
-            let timed = |line: Line| (seconds(zero, line.at), number, line.text);
+            let timed = |line: Line| {
+                let text = lines::of_hold(&line.text).unwrap_or(line.text);
+                (seconds(zero, line.at), number, text)
+            };
             record.lines.extend(node.lines().into_iter().map(timed));
             record.told.extend(node.told().into_iter().map(timed));
         }

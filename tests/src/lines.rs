@@ -78,6 +78,18 @@ pub fn of_quorum(line: &str) -> Option<String> {
     text.starts_with("node ").then(|| format!("o2quo_{function} {text}"))
 }
 
+/// What our log says of a node that is held, `o2quo: node 2 is held, 1 in all: ...` or `... is not held any more, ...`, as
+/// kernels have it; nothing if it is another line.
+pub fn of_hold(text: &str) -> Option<String> {
+    let (node, rest) = text.strip_prefix("o2quo: node ")?.split_once(" is ")?;
+    let (what, rest) = match rest.strip_prefix("held, ") {
+        Some(rest) => ("set", rest),
+        None => ("clear", rest.strip_prefix("not held any more, ")?),
+    };
+    let (count, _) = rest.split_once(" in all")?;
+    Some(format!("o2quo_{what}_hold node {node}, {count} total"))
+}
+
 /// Lines of our daemon's log, freed of what is in front, with those that it has only counted.
 pub fn unfold(lines: Vec<Line>) -> Vec<Line> {
     let mut all: Vec<Line> = Vec::new();
@@ -138,6 +150,17 @@ mod tests {
         assert_eq!(of_ours("2026-11-25T10:23:33.801Z INFO  o2net: Connected"), "o2net: Connected");
         assert_eq!(of_ours("2026-11-25T10:23:33.801Z ERROR fencing"), "fencing");
         assert_eq!(of_ours("thread panicked at Z x"), "thread panicked at Z x");
+    }
+
+    #[test]
+    fn holds_are_as_those_of_kernels() {
+        for (from, to) in [
+            ("o2quo: node 2 is held, 1 in all: it is connected", Some("o2quo_set_hold node 2, 1 total")),
+            ("o2quo: node 12 is not held any more, 0 in all", Some("o2quo_clear_hold node 12, 0 total")),
+            ("o2quo: not fencing this node, heartbeating: 2", None),
+        ] {
+            assert_eq!(of_hold(from).as_deref(), to);
+        }
     }
 
     #[test]
