@@ -9,8 +9,8 @@ use uo2cb_core::heartbeat::disk::{DiskInfo, DiskRequest, DiskResult};
 use uo2cb_core::net::{Closing, NetEvent, NetRequest};
 use uo2cb_core::tree::{Answer, Change, FileType, Object, Op as TreeOp, SetAttr};
 use uo2cb_core::{
-    Action, Caller, Config, ConsumerId, Engine, Errno, Input, Instant, ItemId, Note, Now, Refusal, Reply,
-    RequestId, Subscribe, View,
+    Action, Caller, Config, ConnectionId, ConsumerId, Engine, Errno, Input, Instant, ItemId, Note, Now,
+    Refusal, Reply, RequestId, Subscribe, View,
 };
 
 use crate::call::{Attr, Call, Delivered, Output, Replied, Resolution, Target, TreeCall, WALL};
@@ -51,6 +51,8 @@ struct Run {
     answers: BTreeMap<u64, u32>,
     asked: BTreeSet<u64>,
     calls: u64,
+    /// Attempts to connect that nobody has answered yet.
+    refused: Vec<ConnectionId>,
     /// Others are expected to connect, or are connected to, which has deadlines of its own.
     listens: bool,
 }
@@ -70,6 +72,7 @@ impl Run {
             answers: BTreeMap::new(),
             asked: BTreeSet::new(),
             calls: 0,
+            refused: Vec::new(),
             listens: false,
         };
         run.objects = run.listing().1;
@@ -204,12 +207,17 @@ impl Run {
 
     /// What the engine asks for. Nobody can be connected to: what connections do is the simulation's.
     fn poll_action(&mut self) -> Option<Action> {
-        let action = self.engine.poll_action();
-        if let Some(Action::Net(NetRequest::Connect { connection, .. })) = action {
-            let refused = Closing::Reset(Errno(libc::ECONNREFUSED));
-            self.engine.handle(self.now(), Input::Net(NetEvent::Closed(connection, refused)));
+        loop {
+            match self.engine.poll_action() {
+                Some(Action::Net(NetRequest::Connect { connection, .. })) => self.refused.push(connection),
+                Some(action) => return Some(action),
+                None => {
+                    let closed =
+                        NetEvent::Closed(self.refused.pop()?, Closing::Reset(Errno(libc::ECONNREFUSED)));
+                    self.engine.handle(self.now(), Input::Net(closed));
+                }
+            }
         }
-        action
     }
 
     /// Everything that came out, in the words of the reference.

@@ -167,8 +167,14 @@ impl World {
         regions.next().and_then(|region| region.disk.as_ref()).is_some_and(|disk| disk.steady)
     }
 
-    /// Removes a steady region; the rmdir of a starting one would wait for its start.
+    /// Removes a steady region; the rmdir of a starting one would wait for its start, and that of one that beats for the
+    /// end of the beat.
     fn remove(&mut self, region: usize) {
+        let disk = self.regions[region].disk;
+        let of_region = |world: &Self| world.requests.iter().position(|of| disk_of(of) == Some(disk));
+        while let (false, Some(at)) = (self.fenced, of_region(self)) {
+            self.answer(at, End::Done);
+        }
         if self.fenced || self.regions[region].removed || !self.steady(region) {
             return;
         }
