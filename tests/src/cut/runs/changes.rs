@@ -152,7 +152,7 @@ pub(super) const RUNS: &[Run] = &[
             line(
                 1,
                 "o2net: Connection to node n2 (num 2) at 10.9.0.2:7777 shutdown, state 7",
-                (0.0, 2.5),
+                (8.0, 15.0),
                 (1, 1),
             ),
             line(1, LOST_2, (8.0, 15.0), (1, 1)),
