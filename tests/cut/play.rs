@@ -1,7 +1,6 @@
 //! Plays a run with a choice of who the nodes are.
 
 use std::path::Path;
-use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -10,6 +9,7 @@ use uo2cb_tests::cut::run::{Run, Step};
 use uo2cb_tests::cut::{End, Record};
 use uo2cb_tests::guest::Error;
 use uo2cb_tests::lines::{self, Line};
+use uo2cb_tests::program::format_disk;
 use uo2cb_tests::switch::{Switch, frame, pcap};
 
 use crate::blocks::{Block, Blocks};
@@ -72,7 +72,7 @@ impl Cluster {
         // The image not in /tmp: that may be in memory, where there is no direct I/O. But paths of sockets are short.
         let folders = [tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?, tempfile::tempdir()?];
         let (image, folder) = (folders[0].path().join("image"), folders[1].path());
-        format(uo2cb, &image)?;
+        format_disk(uo2cb, &image)?;
         let switch = Switch::start(folder)?;
         let blocks = Blocks::watch(&image, run.nodes)?;
         let make = |node: u8, kind: Kind| -> Result<Box<dyn Node>, Error> {
@@ -228,13 +228,4 @@ fn seconds(from: Instant, to: Instant) -> f64 {
 
 fn panicked() -> Error {
     "a thread of the run has panicked".to_owned().into()
-}
-
-fn format(uo2cb: &Path, image: &Path) -> Result<(), Error> {
-    // Writes every byte, without which QEMU would write more than the guest's own slot.
-    let output = Command::new(uo2cb).arg("format").arg(image).output()?;
-    if !output.status.success() {
-        return Err(format!("format: {}", String::from_utf8_lossy(&output.stderr).trim()).into());
-    }
-    Ok(())
 }

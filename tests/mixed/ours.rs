@@ -200,15 +200,6 @@ impl Side for Ours {
     }
 }
 
-/// Makes an image.
-pub(crate) fn format(uo2cb: &Path, image: &Path) -> Result<(), Error> {
-    let output = Command::new(uo2cb).arg("format").arg(image).output()?;
-    if !output.status.success() {
-        return Err(format!("format: {}", String::from_utf8_lossy(&output.stderr).trim()).into());
-    }
-    Ok(())
-}
-
 /// An image as `uo2cb dump` tells it.
 pub(crate) fn dump(uo2cb: &Path, image: &Path, options: &[&str]) -> Result<Value, Error> {
     let output = Command::new(uo2cb).args(["dump", "--json"]).args(options).arg(image).output()?;

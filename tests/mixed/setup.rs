@@ -8,6 +8,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use uo2cb_tests::guest::{Builder, Error, Guest};
 use uo2cb_tests::lines::{self, Line};
+use uo2cb_tests::program::format_disk;
 
 use crate::capture;
 use crate::cluster::{Cluster, IDLE_MS, Region};
@@ -48,7 +49,7 @@ impl Setup {
     pub(crate) fn new(name: &str, uo2cb: &Path, cluster: Cluster) -> Result<Self, Error> {
         // Writes every byte, without which QEMU would write more than the guest's own slot.
         let region = Region { name: "R".into(), start_block: 1, blocks: 8 };
-        Self::with_image(name, uo2cb, cluster, |image| ours::format(uo2cb, image).map(|()| region))
+        Self::with_image(name, uo2cb, cluster, |image| format_disk(uo2cb, image).map(|()| region))
     }
 
     /// `make` makes the image, and says where the region is.

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::Path;
-use std::process::Command;
 
 use uo2cb_tests::guest::Error;
 use uo2cb_tests::nodes::{Node as _, Ours, numbers, wait};
+use uo2cb_tests::program::format_disk;
 use uo2cb_tests::switch::{PORT, Switch, frame, pcap};
 
 use crate::wire::{HANDSHAKE, HEADER, Handshake, Header, KEEP_ANSWER, KEEP_REQUEST};
@@ -139,10 +139,7 @@ pub(crate) fn compare(uo2cb: &Path) -> Result<(), Error> {
 fn ours(uo2cb: &Path) -> Result<Vec<[Said; 2]>, Error> {
     let folders = [tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?, tempfile::tempdir()?];
     let (image, folder) = (folders[0].path().join("image"), folders[1].path());
-    let output = Command::new(uo2cb).arg("format").arg(&image).output()?;
-    if !output.status.success() {
-        return Err(format!("format: {}", String::from_utf8_lossy(&output.stderr).trim()).into());
-    }
+    format_disk(uo2cb, &image)?;
     let switch = Switch::start(folder)?;
     let mut nodes = Vec::new();
     for node in [1, 2] {

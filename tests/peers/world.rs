@@ -2,7 +2,6 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, SocketType};
@@ -11,6 +10,7 @@ use uo2cb_tests::guest::Error;
 use uo2cb_tests::lines::Line;
 use uo2cb_tests::nodes::cluster::Call;
 use uo2cb_tests::nodes::{Kernel, Kind, Node, Ours, numbers, wait};
+use uo2cb_tests::program::format_disk;
 use uo2cb_tests::switch::space::NameSpace;
 use uo2cb_tests::switch::{PORT, Switch, frame};
 
@@ -52,10 +52,7 @@ impl World {
         // The image not in /tmp: that may be in memory, where there is no direct I/O. But paths of sockets are short.
         let folders = [tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?, tempfile::tempdir()?];
         let (image, folder) = (folders[0].path().join("image"), folders[1].path());
-        let output = Command::new(uo2cb).arg("format").arg(&image).output()?;
-        if !output.status.success() {
-            return Err(format!("format: {}", String::from_utf8_lossy(&output.stderr).trim()).into());
-        }
+        format_disk(uo2cb, &image)?;
         let switch = Switch::start(folder)?;
         let space = NameSpace::new()?;
         switch.tap(PEERS, &space)?;

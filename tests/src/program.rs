@@ -75,6 +75,14 @@ pub fn release_uo2cb() -> Result<PathBuf, Error> {
     Ok(target_dir()?.join("release/uo2cb"))
 }
 
+/// Makes an image the disk of a cluster. Writes every byte, without which QEMU would write more than a guest's own slot.
+///
+/// # Errors
+/// The command fails.
+pub fn format_disk(uo2cb: &Path, image: &Path) -> Result<(), Error> {
+    output(Command::new(uo2cb).arg("format").arg(image)).map(drop)
+}
+
 /// Builds another program of this workspace.
 pub(crate) fn build(package: &str, program: &str) -> Result<(), Error> {
     output(&mut cargo(package, program)?).map(drop)
